@@ -1,0 +1,1 @@
+"""What we train: shapes, encoder, heads, checkpoints."""

@@ -1,0 +1,25 @@
+"""Named random generators: every draw comes from (seed, purpose, step, rank) and nothing reads a global one.
+
+Two draws with different names are independent; the same name gives the same draw on every machine, in any order.
+"""
+
+import hashlib
+
+import numpy as np
+
+
+def derive_seed(seed: int, purpose: str, *keys: int) -> int:
+    """A 63-bit seed for one purpose.
+
+    Args:
+        seed: the seed of the whole run.
+        purpose: what is drawn, as a word: `"weights"`, `"masks"`, `"order"`.
+        keys: further coordinates, usually the step and the rank.
+    """
+    name = "/".join([str(seed), purpose, *map(str, keys)])
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") >> 1
+
+
+def numpy_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator:
+    """A NumPy generator for one purpose; see `derive_seed`."""
+    return np.random.default_rng(derive_seed(seed, purpose, *keys))

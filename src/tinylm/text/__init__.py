@@ -1,0 +1,1 @@
+"""What we read: corpora, tasks, vocabularies, token files."""

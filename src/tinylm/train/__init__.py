@@ -1,0 +1,1 @@
+"""How we train: one loop, and the two jobs it runs."""
