@@ -1,0 +1,88 @@
+"""Which column is the text and which the label: the one that is named, or the first of the usual names."""
+
+from collections.abc import Sequence
+
+from tinylm.errors import InputError
+
+TEXT_COLUMNS = (
+    "text",
+    "sentence",
+    "content",
+    "document",
+    "body",
+    "review",
+    "description",
+    "message",
+    "comment",
+    "abstract",
+    "title",
+)
+LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "intent", "relation", "topic", "sentiment")
+
+
+def text_column(where: str, columns: Sequence[str], asked: str | None = None) -> str:
+    """The column of the text.
+
+    Args:
+        where: the file or data set, for the message.
+        columns: those there are.
+        asked: the name that the user gave.
+
+    Raises:
+        InputError: `asked` is not there, or none of `TEXT_COLUMNS` is (in any case of letters).
+    """
+    return _find(where, columns, asked, TEXT_COLUMNS, "text")
+
+
+def task_columns(
+    where: str, columns: Sequence[str], text: str | None = None, label: str | None = None
+) -> tuple[str, str]:
+    """The columns of the text and of the label; of two columns, knowing one is enough.
+
+    Args:
+        where: the file or data set, for the message.
+        columns: those there are.
+        text: the text column that the user named.
+        label: the label column that the user named.
+
+    Raises:
+        InputError: a named column is not there, a column cannot be told, or both are the same.
+    """
+    text_found = text or _usual(columns, TEXT_COLUMNS)
+    label_found = label or _usual(columns, LABEL_COLUMNS)
+    if len(columns) == 2:
+        if text_found is None and label_found in columns:
+            text_found = next(name for name in columns if name != label_found)
+        elif label_found is None and text_found in columns:
+            label_found = next(name for name in columns if name != text_found)
+    pair = (
+        _find(where, columns, text_found, (), "text"),
+        _find(where, columns, label_found, (), "label"),
+    )
+    if pair[0] == pair[1]:
+        raise InputError(
+            f"{where}: the column {pair[0]!r} cannot be both text and label; "
+            "name the other with --text-column or --label-column"
+        )
+    return pair
+
+
+def _find(where: str, columns: Sequence[str], asked: str | None, usual: Sequence[str], what: str) -> str:
+    there = ", ".join(map(repr, columns))
+    if asked is not None:
+        if asked not in columns:
+            raise InputError(
+                f"{where} has no column {asked!r}; it has {there}: name one with --{what}-column"
+            )
+        return asked
+    found = _usual(columns, usual)
+    if found is None:
+        raise InputError(
+            f"{where} has no column that is known as {what}; it has {there}: name one with --{what}-column"
+        )
+    return found
+
+
+def _usual(columns: Sequence[str], usual: Sequence[str]) -> str | None:
+    by_lower = {name.lower(): name for name in reversed(columns)}
+    return next((by_lower[name] for name in usual if name in by_lower), None)

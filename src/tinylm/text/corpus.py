@@ -1,0 +1,234 @@
+"""Unlabelled text as a stream of documents: files, folders, globs, hub data sets, this machine's docs, lists.
+
+A corpus is restartable and never in memory. A subset of n documents is the first n of a seeded shuffle, so
+that subsets of one seed are nested: the 10,000 are among the 40,000.
+"""
+
+import glob
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinylm.errors import InputError
+from tinylm.seeds import derive_seed, numpy_generator
+from tinylm.text.columns import text_column as find_text_column
+from tinylm.text.docs import cached_documentation
+from tinylm.text.hub import SCHEME, HubSplit, open_hub
+from tinylm.text.lines import plain_suffix, read_lines
+from tinylm.text.named import local_folder
+from tinylm.text.rows import FORMATS, column_names, is_supported, read_rows, where
+
+DOCS = "docs:"
+WIKIPEDIA = "wikipedia"
+WIKIPEDIA_HUB = "hf://wikimedia/wikipedia/20231101.en"
+
+PROBE = 1 << 16
+"""Characters of a plain text file that tell how its documents are separated."""
+
+LINES_PER_PARAGRAPH = 50
+"""More lines than this between blank ones, on average, and the blank ones separate nothing."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents to learn a language from.
+
+    Attributes:
+        name: where they come from, for people.
+        fingerprint: changes when the documents may have: hex digits.
+    """
+
+    name: str
+    fingerprint: str
+    _read: Callable[[], Iterator[str]]
+
+    def documents(self) -> Iterator[str]:
+        """Stream the documents from the beginning; blank ones are none."""
+        return (document for document in self._read() if document and not document.isspace())
+
+
+def open_corpus(
+    source: str | Path | Sequence[str],
+    *,
+    text_column: str | None = None,
+    documents: int | None = None,
+    seed: int = 0,
+    data_dir: str | Path | None = None,
+) -> Corpus:
+    """Open unlabelled text.
+
+    Args:
+        source: a file (`.txt`, `.jsonl`, `.csv`, `.tsv`, `.parquet`; text also `.gz`, `.zst`), a folder of
+            them, read whole, a glob, `hf://org/name[/config]`, `docs:` for the documentation of the Python
+            packages installed here, `wikipedia`, or a list of documents.
+        text_column: the column of the text; found by the usual names when None.
+        documents: how many to keep, drawn by `seed`; all when None.
+        seed: of the draw.
+        data_dir: where `wikipedia/` is looked for, else in `TINYLM_DATA`, else on the hub.
+
+    Raises:
+        InputError: nothing there, no document in it, a row that cannot be read, no such column, or fewer
+            documents than asked.
+        MissingExtraError: the format needs the `train` extra.
+    """
+    if documents is not None and documents < 1:
+        raise InputError(f"documents={documents} keeps none; ask for at least 1")
+    if isinstance(source, str) and source == WIKIPEDIA:
+        source = local_folder(WIKIPEDIA, data_dir) or WIKIPEDIA_HUB
+    if isinstance(source, str) and source.startswith(SCHEME):
+        return _from_hub(source, text_column, documents, seed)
+    corpus = _whole(source, text_column)
+    if next(corpus.documents(), None) is None:
+        raise InputError(f"{corpus.name} holds no document, only blank text; give text to learn from")
+    return corpus if documents is None else _subset(corpus, documents, seed)
+
+
+def _whole(source: str | Path | Sequence[str], text_column: str | None) -> Corpus:
+    if isinstance(source, str) and source == DOCS:
+        documentation = cached_documentation()
+        return Corpus(DOCS, documentation.fingerprint, documentation.texts)
+    if isinstance(source, str | Path):
+        return _from_files(source, text_column)
+    not_text = next((i for i, text in enumerate(source) if not isinstance(text, str)), None)
+    if not_text is not None:
+        raise InputError(
+            f"document {not_text} of the list is {type(source[not_text]).__name__}; give strings"
+        )
+    return Corpus(f"{len(source)} documents", _fingerprint(source), lambda: iter(source))
+
+
+def _from_files(source: str | Path, text_column: str | None) -> Corpus:
+    files = find_files(source)
+    columns = {
+        path: find_text_column(str(path), column_names(path), text_column)
+        for path in files
+        if plain_suffix(path) != ".txt"
+    }
+
+    def read() -> Iterator[str]:
+        for path in files:
+            yield from _table_documents(path, columns[path]) if path in columns else _plain_documents(path)
+
+    stats = [(path.resolve(), path.stat()) for path in files]
+    facts = (f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0{text_column}" for path, stat in stats)
+    return Corpus(str(source), _fingerprint(facts), read)
+
+
+def find_files(source: str | Path) -> list[Path]:
+    """The files that `source` stands for, sorted: itself, all supported ones in a folder, or a glob's.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(source)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
+    else:
+        found = [Path(name) for name in glob.glob(str(source), recursive=True) if Path(name).is_file()]  # noqa: PTH207
+    files = sorted(file for file in found if is_supported(file))
+    if not files:
+        known = ", ".join(FORMATS)
+        there = "has no file that can be read" if found or path.is_dir() else "is not there"
+        raise InputError(f"{source} {there}; give a file, folder or glob of {known}, hf://org/name, or docs:")
+    return files
+
+
+def _table_documents(path: Path, column: str) -> Iterator[str]:
+    for number, row in read_rows(path, columns=[column]):
+        if column not in row:
+            there = ", ".join(map(repr, row))
+            raise InputError(f"{where(path, number)} has no {column!r}, only {there}; give every row one")
+        text = row[column]
+        if text is None:
+            continue
+        if not isinstance(text, str):
+            raise InputError(
+                f"{where(path, number)}: {column!r} is {type(text).__name__}, not text; "
+                "name another column with --text-column"
+            )
+        yield text
+
+
+def _plain_documents(path: Path) -> Iterator[str]:
+    """Documents of a plain text file: one a line, or separated by blank lines.
+
+    They are separated by blank lines if the first 64 k characters have a blank line between lines of text,
+    and at most 50 lines of text to each of its paragraphs: a stray blank line in a file of one document a
+    line does not count. (Where every paragraph is one line, both readings agree.)
+    """
+    lines = (line for _, line in read_lines(path))
+    probe, size = [], 0
+    for line in lines:
+        probe.append(line)
+        size += len(line)
+        if size >= PROBE:
+            break
+    everything = itertools.chain(probe, lines)
+    if not _has_paragraphs(probe):
+        yield from (line.strip() for line in everything)
+        return
+    for blank, paragraph in itertools.groupby(everything, key=str.isspace):
+        if not blank:
+            yield "".join(paragraph).strip()
+
+
+def _has_paragraphs(lines: Sequence[str]) -> bool:
+    lengths = [len(list(run)) for blank, run in itertools.groupby(lines, key=str.isspace) if not blank]
+    return len(lengths) > 1 and sum(lengths) <= LINES_PER_PARAGRAPH * len(lengths)
+
+
+def _subset(corpus: Corpus, documents: int, seed: int) -> Corpus:
+    count = sum(1 for _ in corpus.documents())
+    if documents > count:
+        raise InputError(
+            f"{corpus.name} has {count:,} documents, not {documents:,}; ask for at most {count:,}"
+        )
+    kept = np.zeros(count, dtype=bool)
+    kept[numpy_generator(seed, "subset").permutation(count)[:documents]] = True
+    return Corpus(
+        f"{corpus.name} ({documents:,} documents, seed {seed})",
+        _fingerprint([corpus.fingerprint, f"{documents}/{seed}"]),
+        lambda: itertools.compress(corpus.documents(), kept),
+    )
+
+
+def _from_hub(source: str, text_column: str | None, documents: int | None, seed: int) -> Corpus:
+    split = open_hub(source)
+    if split is None:
+        raise InputError(f"{source} has no split `train`; give a data set that has one, or local files")
+    column = find_text_column(source, split.columns, text_column)
+    corpus = Corpus(
+        source if documents is None else f"{source} ({documents:,} documents, seed {seed})",
+        _fingerprint([source, split.fingerprint, column, f"{documents}/{seed}"]),
+        lambda: _hub_documents(split, column, documents, seed),
+    )
+    if next(_hub_documents(split, column, None, seed), None) is None:
+        raise InputError(f"{source} holds no document, only blank text; give text to learn from")
+    return corpus
+
+
+def _hub_documents(split: HubSplit, column: str, documents: int | None, seed: int) -> Iterator[str]:
+    shuffle_seed = None if documents is None else derive_seed(seed, "subset") % (1 << 32)
+    texts = (row[column] for row in split.rows(shuffle_seed))
+    given = 0
+    for text in itertools.islice((text for text in texts if text and not text.isspace()), documents):
+        given += 1
+        yield text
+    if documents is not None and given < documents:
+        raise InputError(
+            f"{split.source} has {given:,} documents, not {documents:,}; ask for at most {given:,}"
+        )
+
+
+def _fingerprint(facts: Iterable[str]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for fact in facts:
+        encoded = fact.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    return digest.hexdigest()

@@ -1,0 +1,154 @@
+"""Labelled rows as they are read: each knows where it stands, so that a message can name it."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinylm.errors import InputError
+from tinylm.text import columns as usual
+from tinylm.text.hub import HubSplit
+from tinylm.text.lines import plain_suffix, read_lines
+from tinylm.text.rows import column_names, read_fasttext, read_rows, where
+
+
+@dataclass
+class LabelledRows:
+    """Rows of one part of a task.
+
+    Attributes:
+        source: the file, folder or data set.
+        texts: n texts.
+        labels: n label names.
+        places: n places as a message names them: `train.csv, line 7`.
+        groups: n keys; rows with the same one must not be parted by a split.
+    """
+
+    source: str
+    texts: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+
+    def add(self, text: str, label: str, place: str, group: str | None = None) -> None:
+        """Append a row; its group is its text unless another is given."""
+        self.texts.append(text)
+        self.labels.append(label)
+        self.places.append(place)
+        self.groups.append(text if group is None else group)
+
+
+def read_labelled(files: Sequence[Path], text: str | None, label: str | None) -> LabelledRows:
+    """Read labelled rows of files in one of the formats of `rows`; `.txt` is fastText's.
+
+    Args:
+        files: one part of a task, in order.
+        text: the text column; found by the usual names when None.
+        label: the label column; found by the usual names when None.
+
+    Raises:
+        InputError: a row without text or label, no row at all, no such column; as `read_rows`.
+    """
+    rows = LabelledRows(", ".join(map(str, files)))
+    for path in files:
+        if plain_suffix(path) == ".txt":
+            columns, records = ("text", "label"), read_fasttext(path)
+        else:
+            columns = usual.task_columns(str(path), column_names(path), text, label)
+            records = read_rows(path, columns=columns)
+        for number, record in records:
+            place = where(path, number)
+            rows.add(_text(record, columns[0], place), _label(record, columns[1], place), place)
+    return _some(rows)
+
+
+def labelled_from_hub(split: HubSplit, text: str | None, label: str | None) -> LabelledRows:
+    """Read labelled rows of one split of a hub data set; see `read_labelled`."""
+    source = f"{split.source} ({split.split})"
+    columns = usual.task_columns(source, split.columns, text, label)
+    rows = LabelledRows(source)
+    for number, record in enumerate(split.rows(), start=1):
+        place = f"{source}, row {number}"
+        rows.add(_text(record, columns[0], place), _label(record, columns[1], place), place)
+    return _some(rows)
+
+
+def read_texts(path: str | Path, text_column: str | None = None) -> Iterator[str]:
+    """Stream the texts of a file to be labelled, in order; an empty one stays, as `""`.
+
+    Args:
+        path: a file in one of the formats of `rows`; `.txt` is one text a line, blank lines included.
+        text_column: the column; found by the usual names when None.
+
+    Raises:
+        InputError: the file or a row cannot be read, no such column, or a text is not a string.
+    """
+    return _texts(Path(path), text_column)
+
+
+def _texts(path: Path, asked: str | None) -> Iterator[str]:
+    if plain_suffix(path) == ".txt":
+        yield from (line.rstrip("\r\n") for _, line in read_lines(path))
+        return
+    column = usual.text_column(str(path), column_names(path), asked)
+    for number, record in read_rows(path, columns=[column]):
+        yield _string(record, column, where(path, number))
+
+
+def _some(rows: LabelledRows) -> LabelledRows:
+    if not rows.texts:
+        raise InputError(f"{rows.source} has no rows; give labelled text")
+    return rows
+
+
+def _value(record: dict[str, Any], column: str, place: str) -> Any:
+    if column not in record:
+        there = ", ".join(map(repr, record))
+        raise InputError(f"{place} has no {column!r}, only {there}; give every row one")
+    return record[column]
+
+
+def _string(record: dict[str, Any], column: str, place: str) -> str:
+    value = _value(record, column, place)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InputError(
+            f"{place}: {column!r} is {type(value).__name__}, not text; name another column with --text-column"
+        )
+    return value
+
+
+def _text(record: dict[str, Any], column: str, place: str) -> str:
+    text = _string(record, column, place)
+    if not text.strip():
+        raise InputError(f"{place} has no text in {column!r}; fill it in or remove the row")
+    return text
+
+
+def _label(record: dict[str, Any], column: str, place: str) -> str:
+    value = _value(record, column, place)
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        # pandas writes integers as floats once one of them is missing.
+        value = int(value)
+    if (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or (isinstance(value, str) and not value.strip())
+    ):
+        raise InputError(f"{place} has no label in {column!r}; fill it in or remove the row")
+    if not isinstance(value, str | int | float):
+        raise InputError(
+            f"{place}: the label in {column!r} is {type(value).__name__}; give one name or number a row"
+        )
+    return str(value).strip()
+
+
+def label_names(labels: Iterable[str]) -> tuple[str, ...]:
+    """The distinct labels, numbers by value before names by letter."""
+    return tuple(
+        sorted(
+            set(labels), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)
+        )
+    )
