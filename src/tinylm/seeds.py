@@ -4,8 +4,12 @@ Two draws with different names are independent; the same name gives the same dra
 """
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(seed: int, purpose: str, *keys: int) -> int:
@@ -23,3 +27,10 @@ def derive_seed(seed: int, purpose: str, *keys: int) -> int:
 def numpy_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator:
     """A NumPy generator for one purpose; see `derive_seed`."""
     return np.random.default_rng(derive_seed(seed, purpose, *keys))
+
+
+def torch_generator(seed: int, purpose: str, *keys: int, device: "torch.device | str" = "cpu") -> "torch.Generator":
+    """A torch generator for one purpose on one device; see `derive_seed`."""
+    import torch  # noqa: PLC0415  the base installation has no torch
+
+    return torch.Generator(device).manual_seed(derive_seed(seed, purpose, *keys))

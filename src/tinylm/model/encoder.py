@@ -1,0 +1,195 @@
+"""The encoder: embeddings, layers, and the two ways of computing only what is read.
+
+A transformer computes every position of every layer; the loss or the answer reads few of them. Asked for *read
+positions*, the last layer makes queries, attention outputs, feed-forward and norms for those alone:
+
+- readout: keys and values for all tokens, everything else for the read ones;
+- fold: the key and value projections move off the tokens too. For a read vector x_r and head n of width d,
+
+      u_n   = W_k,n^T (W_q,n x_r + b_q,n) / sqrt(d)      (the key bias cancels in the softmax)
+      a_t,n = softmax_t(u_n . x_t)
+      c_n   = sum_t a_t,n x_t
+      o_n   = W_v,n c_n + b_v,n                          (the weights sum to 1)
+
+Both give the outputs and gradients of computing everything and picking rows, to rounding. There is no dropout on
+attention probabilities: it would break the sum to 1.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tinylm.model.config import ModelConfig
+from tinylm.model.conv import build_front_end
+
+
+def dropout(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
+    """Dropout from a named generator; without one, nothing is dropped."""
+    if generator is None or rate == 0.0:
+        return x
+    keep = torch.empty_like(x).bernoulli_(1.0 - rate, generator=generator)
+    return x * keep.div_(1.0 - rate)
+
+
+def pick(x: Tensor, reads: Tensor) -> Tensor:
+    """Rows of x (batch, tokens, width) at reads (batch, reads): (batch, reads, width)."""
+    return x.gather(1, reads[:, :, None].expand(-1, -1, x.shape[2]))
+
+
+def fold_is_cheaper(config: ModelConfig, tokens: int, reads: int) -> bool:
+    """Whether folding takes fewer multiply-adds than readout, for one row.
+
+    Readout pays 2 H^2 a token for keys and values and 2 H a (token, read) for attention; the fold pays 2 H a
+    (token, read, head), and 2 H^2 more a read.
+    """
+    width = config.hidden_size
+    readout = 2 * tokens * width * width + 2 * tokens * reads * width
+    fold = 2 * reads * width * width + 2 * tokens * reads * config.heads * width
+    return fold < readout
+
+
+class Embeddings(nn.Module):
+    """Word, position and segment embeddings, summed and normed.
+
+    Attributes:
+        sparse: make the gradient of the word embedding sparse, where only the lookup uses it.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.word = nn.Parameter(torch.empty(config.vocab_size, config.hidden_size))
+        self.position = nn.Parameter(torch.empty(config.positions, config.hidden_size))
+        self.token_type = nn.Parameter(torch.empty(config.token_types, config.hidden_size))
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_epsilon)
+        self.sparse = False
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Ids (batch, tokens) to vectors (batch, tokens, width)."""
+        words = functional.embedding(ids, self.word, sparse=self.sparse)
+        output: Tensor = self.norm(words + self.position[: ids.shape[1]] + self.token_type[0])
+        return output
+
+
+class Attention(nn.Module):
+    """Multi-head attention (Vaswani et al., 2017) with its residual and norm, asked for some or all positions."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.config = config
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, eps=config.norm_epsilon)
+
+    def forward(self, x: Tensor, mask: Tensor | None, reads: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What attention adds, and the vectors it is added to.
+
+        Args:
+            x: (batch, tokens, width).
+            mask: (batch, tokens), true where a token is real; None where all are.
+            reads: (batch, reads) positions; None for every position.
+
+        Returns:
+            Two tensors (batch, reads or tokens, width).
+        """
+        if reads is None:
+            return self.output(self.attend(x, x, mask)), x
+        read = pick(x, reads)
+        cheaper = fold_is_cheaper(self.config, x.shape[1], reads.shape[1])
+        attended = self.fold(read, x, mask) if cheaper else self.attend(read, x, mask)
+        return self.output(attended), read
+
+    def attend(self, read: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention with keys and values made for every token: (batch, reads, width)."""
+        q, k, v = (self._split(p(y)) for p, y in ((self.query, read), (self.key, x), (self.value, x)))
+        bias = None if mask is None else mask[:, None, None, :]
+        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return attended.transpose(1, 2).flatten(2)
+
+    def fold(self, read: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
+        """The same, with the key and value projections applied to the read side: (batch, reads, width)."""
+        batch, reads, width = read.shape
+        heads, size = self.config.heads, self.config.head_size
+        query = self.query(read).view(batch * reads, heads, size).transpose(0, 1)
+        key = self.key.weight.view(heads, size, width)
+        folded = torch.bmm(query, key.to(query.dtype)).transpose(0, 1).reshape(batch, reads * heads, width)
+        scores = torch.bmm(folded, x.to(folded.dtype).transpose(1, 2)).float() / math.sqrt(size)
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None, :], -math.inf)
+        weights = scores.softmax(-1).to(folded.dtype)
+        context = torch.bmm(weights, x.to(folded.dtype)).view(batch * reads, heads, width).transpose(0, 1)
+        value = self.value.weight.view(heads, size, width).transpose(1, 2)
+        attended = torch.bmm(context, value.to(context.dtype)).transpose(0, 1).reshape(batch, reads, width)
+        return attended + self.value.bias
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], self.config.heads, self.config.head_size).transpose(1, 2)
+
+
+class Layer(nn.Module):
+    """Attention and feed-forward, each with a residual and a norm after it (post-norm, as BERT)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention = Attention(config)
+        self.intermediate = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.output = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_epsilon)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        reads: Tensor | None,
+        rate: float,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """(batch, tokens, width) to (batch, reads or tokens, width)."""
+        attended, residual = self.attention(x, mask, reads)
+        x = self.attention.norm(residual + dropout(attended, rate, generator))
+        expanded = self.output(functional.gelu(self.intermediate(x)))
+        output: Tensor = self.norm(x + dropout(expanded, rate, generator))
+        return output
+
+
+class Encoder(nn.Module):
+    """Embeddings, front-end, layers."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.front_end = build_front_end(config)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+
+    def forward(
+        self,
+        ids: Tensor,
+        mask: Tensor | None = None,
+        reads: Tensor | None = None,
+        *,
+        rate: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Hidden states of the last layer.
+
+        Args:
+            ids: (batch, tokens) token ids, at most `config.positions` tokens.
+            mask: (batch, tokens) bool, true where a token is real; None where all are.
+            reads: (batch, reads) positions wanted; None computes and returns every position.
+            rate: dropout on embeddings and on what attention and feed-forward add.
+            generator: where dropout draws from; None drops nothing.
+
+        Returns:
+            (batch, reads, width), or (batch, tokens, width) without `reads`.
+        """
+        x: Tensor = dropout(self.embeddings(ids), rate, generator)
+        x = self.front_end(x, mask)
+        last = len(self.layers) - 1
+        for depth, layer in enumerate(self.layers):
+            x = layer(x, mask, reads if depth == last else None, rate, generator)
+        return x

@@ -1,0 +1,97 @@
+"""Batches: which rows an update sees, as a pure function of seed and step, and what the loop hands to a model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinylm.seeds import numpy_generator
+
+_WINDOW = 32
+"""Batches in which rows are sorted by length: enough to leave little padding, few enough to stay in random order."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one update.
+
+    Attributes:
+        ids: (batch, tokens) padded ids.
+        mask: (batch, tokens) true where a token is real; None where all are.
+        reads: (batch, reads) positions that are read, or None where only [CLS] is.
+        targets: (batch, reads) token ids, or (batch,) classes.
+        weight: terms of the loss in the whole batch, over all its parts and processes.
+        tokens: real tokens in the whole batch.
+    """
+
+    ids: Tensor
+    mask: Tensor | None
+    reads: Tensor | None
+    targets: Tensor
+    weight: int
+    tokens: int
+
+    def part(self, index: int, count: int) -> "Batch":
+        """Every `count`-th row from `index`; weight and tokens stay those of the whole."""
+        mask = None if self.mask is None else self.mask[index::count]
+        reads = None if self.reads is None else self.reads[index::count]
+        return Batch(self.ids[index::count], mask, reads, self.targets[index::count], self.weight, self.tokens)
+
+    def parts(self, count: int) -> "Iterator[Batch]":
+        """The batch in `count` parts, or in one a row where it has fewer rows."""
+        count = min(count, len(self.ids))
+        return (self.part(index, count) for index in range(count))
+
+    def to(self, device: str) -> "Batch":
+        """The batch on a device."""
+        if device == "cpu":
+            return self
+        mask = None if self.mask is None else self.mask.to(device)
+        reads = None if self.reads is None else self.reads.to(device)
+        return Batch(self.ids.to(device), mask, reads, self.targets.to(device), self.weight, self.tokens)
+
+
+class Order:
+    """The order in which rows are seen: shuffled anew each epoch, rows of like length together.
+
+    Args:
+        lengths: (rows,) tokens of each row.
+        batch_size: rows a batch; batches of an epoch differ by one row at most, and none is left out.
+        seed: of the run.
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
+        self._lengths = lengths
+        self._seed = seed
+        self._batch_size = batch_size
+        self.batches_per_epoch = max(1, round(len(lengths) / batch_size))
+        self._epoch = lru_cache(maxsize=1)(self._make_epoch)
+
+    def batch(self, step: int) -> np.ndarray:
+        """Indices of the rows that update `step` sees."""
+        epoch, position = divmod(step, self.batches_per_epoch)
+        return self._epoch(epoch)[position]
+
+    def _make_epoch(self, epoch: int) -> list[np.ndarray]:
+        generator = numpy_generator(self._seed, "order", epoch)
+        order = generator.permutation(len(self._lengths))
+        window = _WINDOW * self._batch_size
+        if self._lengths.min() != self._lengths.max():
+            order = np.concatenate(
+                [
+                    part[np.argsort(self._lengths[part], kind="stable")]
+                    for part in np.split(order, range(window, len(order), window))
+                ]
+            )
+        batches = np.array_split(order, self.batches_per_epoch)
+        return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def pad_mask(ids: Tensor, lengths: np.ndarray) -> Tensor | None:
+    """Where tokens are real: (batch, tokens) bool, or None where no row is padded."""
+    if int(lengths.min()) == ids.shape[1]:
+        return None
+    return torch.arange(ids.shape[1]) < torch.from_numpy(lengths)[:, None]

@@ -1,0 +1,290 @@
+"""One training loop for both jobs: evaluate, save, step, log, in plain sight.
+
+How far training is comes from the clock (`budget`) or from the count of updates (`steps`, `epochs`); learning rate,
+evaluations and the end are functions of that. All else is a function of seed and step, so a run that is stopped and
+resumed makes the updates it would have made.
+"""
+
+import json
+import math
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tinylm.errors import DivergedError, InterruptedByUserError
+from tinylm.progress import Progress
+from tinylm.seeds import torch_generator
+from tinylm.storage import write_text
+from tinylm.train.batches import Batch
+from tinylm.train.distributed import World
+from tinylm.train.optimiser import Optimiser
+from tinylm.train.schedule import learning_rate_factor, seconds_of
+from tinylm.train.settings import TrainingSettings
+from tinylm.train.state import State, latest, load_state, require_space, save_state, snapshot
+
+_LOG_EVERY = 20
+METRICS = "metrics.jsonl"
+
+
+class Job(ABC):
+    """What the loop trains.
+
+    Attributes:
+        name: what progress calls it.
+        batches_per_epoch: updates in one pass over the data.
+        evaluations: validations over the whole run, besides the first; 0 validates only at the end.
+        chance_loss: the loss of a uniform guess; far above it, training has exploded.
+        patience: evaluations without improvement that end training, keeping the best weights; None keeps the last.
+    """
+
+    name: str
+    batches_per_epoch: int
+    evaluations: int
+    chance_loss: float
+    patience: int | None
+
+    @property
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """The model; its `forward` is called by `loss` and `validate` alone."""
+
+    @abstractmethod
+    def batch(self, step: int) -> Batch:
+        """The whole batch of an update."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        """The sum of the loss over a part of a batch; `model` is the job's, possibly wrapped."""
+
+    @abstractmethod
+    def validate(self) -> dict[str, float]:
+        """Measures on held-out data, by name; the first is shown first."""
+
+    @abstractmethod
+    def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
+        """Whether one set of measures beats another; asked only where there is patience."""
+
+    @abstractmethod
+    def lazy_parameter(self) -> nn.Parameter | None:
+        """The embedding whose gradient is sparse, if there is one."""
+
+
+class Loop:
+    """A run of a job, with its clock and its state.
+
+    Args:
+        job: what is trained.
+        settings: how; the learning rate and one of budget, steps and epochs are set.
+        folder: where checkpoints and metrics go.
+        precision: type of matrix products.
+        world: the processes that take part.
+        progress: who listens.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        settings: TrainingSettings,
+        folder: Path,
+        precision: torch.dtype,
+        world: World,
+        progress: Progress,
+    ) -> None:
+        self.job, self.settings, self.folder = job, settings, folder
+        self.precision, self.world, self.progress = precision, world, progress
+        self.state = State()
+        self.optimiser = Optimiser(job.model, settings, lazy=job.lazy_parameter())
+        self.wrapped = world.wrap(job.model)
+        self.steps = settings.steps
+        if settings.epochs is not None:
+            self.steps = max(1, round(settings.epochs * job.batches_per_epoch))
+        self.budget = seconds_of(settings.budget) if settings.budget else math.inf
+        self.peak_rate = settings.learning_rate or 0.0
+        self._validation_seconds = 0.0
+        self._resumed_at = time.perf_counter()
+        self._logged = (0.0, 0)
+
+    def run(self) -> State:
+        """Train to the end, from the latest checkpoint where there is one.
+
+        Raises:
+            InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
+            DivergedError: the loss exploded; the last checkpoint is kept.
+            InputError: the checkpoint is of another model, or the disk is too full.
+        """
+        require_space(self.folder, self.job.model)
+        self._restore()
+        saved = time.perf_counter()
+        if self.steps is not None:
+            self.progress.start(self.job.name, self.steps, "updates")
+        else:
+            self.progress.start(self.job.name, self.budget, "s")
+        with _stop_signals() as stopped:
+            while True:
+                done = self._progress()
+                if done * self.job.evaluations >= self.state.evaluations or done >= 1:
+                    self._validate(done)
+                if done >= 1 or self._out_of_patience():
+                    break
+                self._update(done)
+                if self.world.agree(float(bool(stopped))):
+                    self._save()
+                    raise InterruptedByUserError(
+                        f"interrupted after update {self.state.step:,}; everything so far is saved in {self.folder}"
+                    )
+                if time.perf_counter() - saved > seconds_of(self.settings.save_every):
+                    self._save()
+                    saved = time.perf_counter()
+        self.progress.finish()
+        self.state.seconds = self._seconds()
+        if self.state.best_weights:
+            self.job.model.load_state_dict(self.state.best_weights)
+        return self.state
+
+    def _update(self, done: float) -> None:
+        step = self.state.step
+        batch = self.job.batch(step)
+        total = 0.0
+        mine = batch.part(self.world.rank, self.world.size)
+        for index, part in enumerate(mine.parts(self.settings.accumulation)):
+            generator = torch_generator(
+                self.settings.seed, "dropout", step, self.world.rank, index, device=self.world.device
+            )
+            with self._autocast():
+                loss = self.job.loss(self.wrapped, part.to(self.world.device), generator)
+            # The wrapped model averages gradients over processes; the loss is a mean over the whole batch.
+            torch.autograd.backward(loss * (self.world.size / batch.weight))
+            total += loss.item()
+        value = self.world.sum(total) / batch.weight
+        rate = self.peak_rate * learning_rate_factor(done, self.settings.warmup)
+        norm = self.optimiser.update(rate) if math.isfinite(value) else math.nan
+        self._check(value, norm)
+        self.state.step += 1
+        self.state.tokens += batch.tokens
+        self._log(value, rate)
+
+    def _check(self, loss: float, norm: float) -> None:
+        self.state.recent_loss.append(loss)
+        average = sum(self.state.recent_loss) / len(self.state.recent_loss)
+        exploded = len(self.state.recent_loss) == _LOG_EVERY and average > 2 * self.job.chance_loss + 2
+        if math.isfinite(loss) and math.isfinite(norm) and not exploded:
+            return
+        kept = latest(self.folder)
+        what = f"a mean loss of {average:.1f}" if exploded else f"a loss of {loss} with a gradient norm of {norm}"
+        raise DivergedError(
+            f"training diverged: {what} at update {self.state.step + 1:,}; lower the learning rate "
+            f"(it was {self.peak_rate:g}) and start again; "
+            + (f"the last good checkpoint is {kept}" if kept else "no checkpoint had been made yet")
+        )
+
+    def _validate(self, done: float) -> None:
+        started = time.perf_counter()
+        self.job.model.eval()
+        with torch.inference_mode(), self._autocast():
+            measures = self.job.validate()
+        self.job.model.train()
+        self.state.evaluations += 1
+        if self.job.patience is not None:
+            if not self.state.best or self.job.better(measures, self.state.best):
+                self.state.best, self.state.best_step, self.state.worse = measures, self.state.step, 0
+                self.state.best_weights = snapshot(self.job.model)
+            else:
+                self.state.worse += 1
+        else:
+            self.state.best, self.state.best_step = measures, self.state.step
+        self._validation_seconds = time.perf_counter() - started
+        self._record({"progress": round(min(done, 1.0), 4), "validation": measures})
+
+    def _out_of_patience(self) -> bool:
+        return self.job.patience is not None and self.state.worse >= self.job.patience
+
+    def _log(self, loss: float, rate: float) -> None:
+        now = self._seconds()
+        pace = (self.state.tokens - self._logged[1]) / max(now - self._logged[0], 1e-9)
+        validation = "".join(f" · validation {name} {value:.3f}" for name, value in self.state.best.items())
+        facts = f"loss {loss:.3f}{validation} · {pace:,.0f} tokens/s"
+        self.progress.update(now if self.budget < math.inf else self.state.step, facts)
+        if len(self.state.recent_loss) < _LOG_EVERY:
+            return
+        self._record(
+            {
+                "tokens": self.state.tokens,
+                "tokens_per_second": round(pace),
+                "learning_rate": rate,
+                "loss": sum(self.state.recent_loss) / len(self.state.recent_loss),
+            }
+        )
+        self.state.recent_loss.clear()
+        self._logged = (now, self.state.tokens)
+
+    def _record(self, facts: dict[str, Any]) -> None:
+        if not self.world.leads:
+            return
+        line = json.dumps({"step": self.state.step, "seconds": round(self._seconds(), 2), **facts})
+        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        self.state.records += 1
+
+    def _save(self) -> None:
+        if self.world.leads:
+            self.state.seconds = self._seconds()
+            self._resumed_at = time.perf_counter()
+            save_state(self.folder, self.state, self.job.model, self.optimiser)
+
+    def _restore(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        found = load_state(self.folder, self.job.model, self.optimiser)
+        if found is not None:
+            self.state = found
+        if self.world.leads:
+            metrics = self.folder / METRICS
+            lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True) if metrics.exists() else []
+            write_text(metrics, "".join(lines[: self.state.records]))
+        self._resumed_at = time.perf_counter()
+        self._logged = (self.state.seconds, self.state.tokens)
+
+    def _seconds(self) -> float:
+        return self.state.seconds + time.perf_counter() - self._resumed_at
+
+    def _progress(self) -> float:
+        if self.steps is not None:
+            return self.state.step / self.steps
+        spent = self.world.agree(self._seconds())
+        # The last validation belongs to the budget, and an update that would end late is not begun.
+        available = self.budget - self._validation_seconds
+        pace = spent / self.state.step if self.state.step else 0.0
+        return 1.0 if spent + pace / 2 >= available else spent / available
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.world.device, self.precision, enabled=self.precision != torch.float32)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """A list that is filled when Ctrl-C or SIGTERM comes; a second one stops at once."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        del frame
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,106 @@
+"""AdamW (Loshchilov & Hutter, 2019), with its state as named tensors, and gradient clipping.
+
+A word embedding whose gradient is sparse gets lazy Adam: rows that no text of the batch uses keep their value and
+their moments, and there is no weight decay on it. All else is plain AdamW.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from tinylm.errors import InputError
+from tinylm.train.settings import TrainingSettings
+
+BETAS = (0.9, 0.98)
+EPSILON = 1e-8
+
+
+class Optimiser:
+    """AdamW over a model's parameters; see the module."""
+
+    def __init__(self, model: nn.Module, settings: TrainingSettings, *, lazy: nn.Parameter | None = None) -> None:
+        self._named = {name: p for name, p in model.named_parameters() if p is not lazy}
+        matrices = [p for p in self._named.values() if p.ndim > 1]
+        vectors = [p for p in self._named.values() if p.ndim <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": settings.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        self._clip = settings.clip
+        self._optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(groups, lr=0.0, betas=BETAS, eps=EPSILON, fused=True)
+        ]
+        if lazy is not None:
+            self._optimisers.append(torch.optim.SparseAdam([lazy], lr=1e-3, betas=BETAS, eps=EPSILON))
+            self._named |= {name: p for name, p in model.named_parameters() if p is lazy}
+
+    def update(self, learning_rate: float) -> float:
+        """Clip the gradients, take a step, forget the gradients.
+
+        Returns:
+            The norm of the gradient before clipping.
+        """
+        norm = clip_gradients(list(self._named.values()), self._clip)
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate
+            optimiser.step()
+            optimiser.zero_grad()
+        return norm
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state: moments and step counts, named after their parameters."""
+        return {
+            f"{name}/{key}": torch.as_tensor(value)
+            for name, parameter in self._named.items()
+            for key, value in self._state_of(parameter).items()
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take over a state made by `tensors`.
+
+        Raises:
+            InputError: it belongs to another model.
+        """
+        left = set(tensors)
+        for name, parameter in self._named.items():
+            keys = ("step", "exp_avg", "exp_avg_sq")
+            if any(f"{name}/{key}" not in tensors for key in keys):
+                raise InputError(f"the saved optimiser has no state for {name}; it belongs to another model")
+            values = {key: tensors[f"{name}/{key}"] for key in keys}
+            if values["exp_avg"].shape != parameter.shape:
+                raise InputError(f"the saved optimiser has another shape for {name}; it belongs to another model")
+            self._state_of(parameter, values)
+            left -= {f"{name}/{key}" for key in keys}
+        if left:
+            raise InputError(f"the saved optimiser has a state too many, {min(left)}; it belongs to another model")
+
+    def _state_of(self, parameter: nn.Parameter, new: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        lazy = len(self._optimisers) > 1 and parameter is self._optimisers[1].param_groups[0]["params"][0]
+        state = self._optimisers[1 if lazy else 0].state
+        if new is not None:
+            moved = {key: value.to(parameter.device) for key, value in new.items()}
+            # SparseAdam counts in a Python integer, AdamW in a tensor.
+            state[parameter] = {**moved, "step": int(new["step"])} if lazy else moved
+        return state[parameter]  # type: ignore[no-any-return]
+
+
+def clip_gradients(parameters: list[nn.Parameter], largest: float) -> float:
+    """Scale all gradients down so that their common norm is at most `largest`.
+
+    Returns:
+        The norm before (Euclidean, over dense and sparse gradients together).
+    """
+    gradients = []
+    for parameter in parameters:
+        if parameter.grad is None:
+            continue
+        if parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+            gradients.append(parameter.grad.values())
+        else:
+            gradients.append(parameter.grad)
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+    scale = (largest / (norm + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(scale)
+    return float(norm)

@@ -1,0 +1,109 @@
+"""What can be chosen about a training run, by the same names in Python, on the command line and in a TOML file."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tinylm.errors import InputError
+from tinylm.train.schedule import seconds_of
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """What both jobs have in common. At most one of `budget`, `steps` and `epochs` says when training ends.
+
+    Attributes:
+        budget: wall-clock time of training one member, such as 90s, 10m or 1h30m.
+        steps: number of updates, for exact repeats.
+        epochs: number of passes over the data, for exact repeats.
+        batch_size: rows an update, over all processes.
+        accumulation: parts that a batch is computed in, to save memory; the update is the same.
+        learning_rate: peak learning rate of AdamW; by default chosen from the shape of the model.
+        warmup: share of training in which the learning rate rises from zero; then it falls to zero.
+        weight_decay: decoupled weight decay of matrices.
+        clip: largest norm of the gradient.
+        dropout: share of features dropped.
+        precision: of matrix products; auto measures which is faster on this machine.
+        save_every: time between checkpoints.
+        seed: source of every random draw.
+    """
+
+    budget: str | None = None
+    steps: int | None = None
+    epochs: float | None = None
+    batch_size: int = 32
+    accumulation: int = 1
+    learning_rate: float | None = None
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    dropout: float = 0.0
+    precision: Precision = "auto"
+    save_every: str = "2m"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other."""
+        ends = [name for name in ("budget", "steps", "epochs") if getattr(self, name) is not None]
+        if len(ends) > 1:
+            raise InputError(f"{' and '.join(ends)} both say when training ends; give only one of them")
+        if self.budget is not None:
+            seconds_of(self.budget)
+        seconds_of(self.save_every)
+        for name in ("steps", "epochs", "batch_size", "accumulation", "learning_rate", "clip"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"{name} is {value}; it must be above 0")
+        for name in ("warmup", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
+        if self.weight_decay < 0:
+            raise InputError(f"weight_decay is {self.weight_decay}; it must be at least 0")
+        if self.accumulation > self.batch_size:
+            raise InputError(
+                f"accumulation {self.accumulation} cuts a batch of {self.batch_size} rows into parts of less than one; "
+                "lower it or raise batch_size"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainSettings(TrainingSettings):
+    """Masked language modelling. Without budget, steps or epochs it takes ten minutes a member.
+
+    Attributes:
+        rows: packed cuts whole documents into full rows; first takes the beginning of each document (the paper).
+        mask_rate: share of tokens hidden.
+    """
+
+    rows: Literal["packed", "first"] = "packed"
+    mask_rate: float = 0.15
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other."""
+        super().__post_init__()
+        if not 0 < self.mask_rate < 1:
+            raise InputError(f"mask_rate is {self.mask_rate}; it must be above 0 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSettings(TrainingSettings):
+    """Classification. Without budget, steps or epochs it takes at least 8 epochs and 600 updates.
+
+    Attributes:
+        validation: share of the training examples kept for early stopping.
+        patience: evaluations without improvement after which training stops; the best weights are kept.
+    """
+
+    warmup: float = 0.1
+    dropout: float = 0.1
+    validation: float = 0.1
+    patience: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other."""
+        super().__post_init__()
+        if not 0 < self.validation < 1:
+            raise InputError(f"validation is {self.validation}; it must be above 0 and below 1")
+        if self.patience < 1:
+            raise InputError(f"patience is {self.patience}; it must be at least 1")

@@ -1,0 +1,136 @@
+"""What a run needs to go on as if it had never stopped, written whole beside what it is making.
+
+A run keeps `checkpoints/step-N/` with the weights, the best weights so far, the optimiser's moments and `state.json`.
+A new one gets its name only when it is complete, and the one before is deleted only then.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tinylm.errors import InputError, TinyLMError
+from tinylm.storage import new_folder, write_json
+from tinylm.train.optimiser import Optimiser
+
+_CHECKPOINTS = "checkpoints"
+
+
+@dataclass
+class State:
+    """How far a run is.
+
+    Attributes:
+        step: updates made.
+        tokens: tokens seen.
+        seconds: wall-clock time spent.
+        evaluations: validations made.
+        records: lines of metrics written.
+        recent_loss: losses not yet part of a line.
+        worse: evaluations since the best one.
+        best_step: the update after which validation was best.
+        best: the measures then.
+        best_weights: the weights then; empty where the last weights are wanted.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    evaluations: int = 0
+    records: int = 0
+    recent_loss: list[float] = field(default_factory=list)
+    worse: int = 0
+    best_step: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+def save_state(folder: Path, state: State, model: nn.Module, optimiser: Optimiser) -> None:
+    """Write a checkpoint and delete the one before.
+
+    Raises:
+        TinyLMError: the disk is full; the checkpoint before is still there.
+    """
+    target = folder / _CHECKPOINTS / f"step-{state.step:09d}"
+    plain = {key: value for key, value in vars(state).items() if key != "best_weights"}
+    try:
+        with new_folder(target) as temporary:
+            save_file(_contiguous(model.state_dict()), temporary / "model.safetensors")
+            save_file(_contiguous(optimiser.tensors()), temporary / "optimiser.safetensors")
+            save_file(_contiguous(state.best_weights), temporary / "best.safetensors")
+            write_json(temporary / "state.json", plain)
+    except (OSError, SafetensorError) as error:
+        kept = latest(folder)
+        where = f"the last whole checkpoint is {kept}" if kept else "no checkpoint was made before"
+        raise TinyLMError(
+            f"cannot write the checkpoint {target} ({error}); {where}; free some space and resume"
+        ) from error
+    for other in (folder / _CHECKPOINTS).iterdir():
+        if other != target:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def load_state(folder: Path, model: nn.Module, optimiser: Optimiser) -> State | None:
+    """Fill model and optimiser from the latest checkpoint; None where there is none.
+
+    Raises:
+        InputError: the checkpoint is of another model.
+    """
+    found = latest(folder)
+    if found is None:
+        return None
+    stored = json.loads((found / "state.json").read_text(encoding="utf-8"))
+    weights = load_file(found / "model.safetensors")
+    ours = model.state_dict()
+    for name in sorted(ours.keys() | weights.keys()):
+        if name not in ours or name not in weights or ours[name].shape != weights[name].shape:
+            raise InputError(
+                f"{found} was made by a model of another shape ({name} differs); "
+                "resume with the settings it was started with, or choose another output folder"
+            )
+    model.load_state_dict(weights)
+    optimiser.restore(load_file(found / "optimiser.safetensors"))
+    best = load_file(found / "best.safetensors")
+    return State(**stored, best_weights=best)
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest whole checkpoint of a run."""
+    return max((folder / _CHECKPOINTS).glob("step-*"), default=None)
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Delete what only resuming needs."""
+    shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
+
+
+def require_space(folder: Path, model: nn.Module) -> None:
+    """Notice a full disk before training starts.
+
+    Two checkpoints stand side by side for a moment, each with the weights, the best weights and two moments.
+
+    Raises:
+        InputError: there is too little room.
+    """
+    parameters = sum(p.numel() for p in model.parameters())
+    needed = 2 * 4 * 4 * parameters
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise InputError(
+            f"{existing} has {free / 2**20:,.0f} MB free and the checkpoints of this model need {needed / 2**20:,.0f} MB; "
+            "free some space or choose another output folder"
+        )
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+
+
+def snapshot(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the weights as they are now."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
