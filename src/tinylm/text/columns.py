@@ -71,9 +71,7 @@ def _find(where: str, columns: Sequence[str], asked: str | None, usual: Sequence
     there = ", ".join(map(repr, columns))
     if asked is not None:
         if asked not in columns:
-            raise InputError(
-                f"{where} has no column {asked!r}; it has {there}: name one with --{what}-column"
-            )
+            raise InputError(f"{where} has no column {asked!r}; it has {there}: name one with --{what}-column")
         return asked
     found = _usual(columns, usual)
     if found is None:

@@ -95,9 +95,7 @@ def _whole(source: str | Path | Sequence[str], text_column: str | None) -> Corpu
         return _from_files(source, text_column)
     not_text = next((i for i, text in enumerate(source) if not isinstance(text, str)), None)
     if not_text is not None:
-        raise InputError(
-            f"document {not_text} of the list is {type(source[not_text]).__name__}; give strings"
-        )
+        raise InputError(f"document {not_text} of the list is {type(source[not_text]).__name__}; give strings")
     return Corpus(f"{len(source)} documents", _fingerprint(source), lambda: iter(source))
 
 
@@ -186,9 +184,7 @@ def _has_paragraphs(lines: Sequence[str]) -> bool:
 def _subset(corpus: Corpus, documents: int, seed: int) -> Corpus:
     count = sum(1 for _ in corpus.documents())
     if documents > count:
-        raise InputError(
-            f"{corpus.name} has {count:,} documents, not {documents:,}; ask for at most {count:,}"
-        )
+        raise InputError(f"{corpus.name} has {count:,} documents, not {documents:,}; ask for at most {count:,}")
     kept = np.zeros(count, dtype=bool)
     kept[numpy_generator(seed, "subset").permutation(count)[:documents]] = True
     return Corpus(
@@ -221,9 +217,7 @@ def _hub_documents(split: HubSplit, column: str, documents: int | None, seed: in
         given += 1
         yield text
     if documents is not None and given < documents:
-        raise InputError(
-            f"{split.source} has {given:,} documents, not {documents:,}; ask for at most {given:,}"
-        )
+        raise InputError(f"{split.source} has {given:,} documents, not {documents:,}; ask for at most {given:,}")
 
 
 def _fingerprint(facts: Iterable[str]) -> str:

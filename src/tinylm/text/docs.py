@@ -26,9 +26,7 @@ SHORTEST = 80
 """Characters; shorter docstrings say little but their function's name."""
 
 _CACHE_FORMAT = 1
-_SKIPPED_FOLDERS = frozenset(
-    {"test", "tests", "testing", "_vendor", "vendor", "_vendored", "third_party", "extern"}
-)
+_SKIPPED_FOLDERS = frozenset({"test", "tests", "testing", "_vendor", "vendor", "_vendored", "third_party", "extern"})
 _PROMPT = re.compile(r"^(\s*)(?:>>>|\.\.\.)(?: |$)", re.MULTILINE)
 _BLANK_LINES = re.compile(r"\n\s*\n+")
 
@@ -116,9 +114,7 @@ def cached_documentation() -> InstalledDocumentation:
         with new_folder(folder) as temporary:
             written = _write(temporary / "docs.jsonl.gz", installed_documentation(libraries))
             if written == 0:
-                raise InputError(
-                    "docs: found no documented Python package on this machine; give a file or folder"
-                )
+                raise InputError("docs: found no documented Python package on this machine; give a file or folder")
     return InstalledDocumentation(fingerprint, folder / "docs.jsonl.gz")
 
 

@@ -139,16 +139,12 @@ def _label(record: dict[str, Any], column: str, place: str) -> str:
     ):
         raise InputError(f"{place} has no label in {column!r}; fill it in or remove the row")
     if not isinstance(value, str | int | float):
-        raise InputError(
-            f"{place}: the label in {column!r} is {type(value).__name__}; give one name or number a row"
-        )
+        raise InputError(f"{place}: the label in {column!r} is {type(value).__name__}; give one name or number a row")
     return str(value).strip()
 
 
 def label_names(labels: Iterable[str]) -> tuple[str, ...]:
     """The distinct labels, numbers by value before names by letter."""
     return tuple(
-        sorted(
-            set(labels), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)
-        )
+        sorted(set(labels), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
     )

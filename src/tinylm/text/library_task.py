@@ -58,9 +58,7 @@ def library_task(
     documentation = cached_documentation()
     wanted = train_per_label + test_per_label
     texts = _distinct_texts(documentation)
-    enough = sorted(
-        (name for name in texts if len(texts[name]) >= wanted), key=lambda name: (-len(texts[name]), name)
-    )
+    enough = sorted((name for name in texts if len(texts[name]) >= wanted), key=lambda name: (-len(texts[name]), name))
     labels = tuple(sorted(enough[:libraries], key=str.lower))
     if len(labels) < 2:
         raise InputError(
@@ -94,9 +92,7 @@ def name_pattern(libraries: Sequence[Library]) -> re.Pattern[str]:
     where no letter or digit stands beside them.
     """
     names = {name.lower() for library in libraries for name in _names(library)}
-    long = sorted(
-        (re.escape(name) for name in names if len(name) > _SHORT), key=lambda name: (-len(name), name)
-    )
+    long = sorted((re.escape(name) for name in names if len(name) > _SHORT), key=lambda name: (-len(name), name))
     short = sorted(re.escape(name) for name in names if len(name) <= _SHORT)
     words = [rf"(?<![^\W_])(?:{'|'.join(short)})(?![^\W_])"] if short else []
     return re.compile("|".join(long + words), re.IGNORECASE)

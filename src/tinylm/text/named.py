@@ -20,9 +20,7 @@ def local_folder(name: str, data_dir: str | Path | None) -> Path | None:
     if data_dir is not None:
         folder = Path(data_dir) / name
         if not folder.is_dir():
-            raise InputError(
-                f"{folder} is not there; put {name} into it, or leave --data-dir out to fetch it"
-            )
+            raise InputError(f"{folder} is not there; put {name} into it, or leave --data-dir out to fetch it")
         return folder
     root = os.environ.get(VARIABLE)
     if not root:

@@ -94,9 +94,7 @@ def read_fasttext(path: Path) -> Iterator[Row]:
             continue
         label = _FASTTEXT.match(line)
         if label is None:
-            raise InputError(
-                f"{where(path, number)} does not begin with __label__; write `__label__name text`"
-            )
+            raise InputError(f"{where(path, number)} does not begin with __label__; write `__label__name text`")
         text = line[label.end() :].strip()
         if _FASTTEXT.match(text):
             raise InputError(f"{where(path, number)} has several labels; keep the one that is to be learnt")
@@ -113,9 +111,7 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
             raise InputError(f"{where(path, number)} is not JSON ({reason}); mend the line") from error
         if not isinstance(row, dict):
-            raise InputError(
-                f"{where(path, number)} is no JSON object; write one {{...}} with named columns a line"
-            )
+            raise InputError(f"{where(path, number)} is no JSON object; write one {{...}} with named columns a line")
         yield number, row
 
 
@@ -204,9 +200,7 @@ def _class_name(path: Path, number: int, value: int | None, names: Sequence[str]
     if value is None or value == -1:
         return None
     if not 0 <= value < len(names):
-        raise InputError(
-            f"{where(path, number)} has class {value} where the schema names {len(names)}; mend the file"
-        )
+        raise InputError(f"{where(path, number)} has class {value} where the schema names {len(names)}; mend the file")
     return names[value]
 
 

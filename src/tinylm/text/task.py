@@ -74,7 +74,7 @@ def load_task(
         label_column: found by the usual names when None.
         data_dir: where names are looked for, else in `TINYLM_DATA`, else on the hub.
         train_per_label: rows of each label to train on; all when None, and the paper's number for the names.
-        test_per_label: rows of each label to test on, likewise.
+        test_per_label: rows of each label to test on, likewise; where tinylm does the split, at most half of them.
         seed: of the split and the sample.
 
     Raises:
@@ -107,9 +107,7 @@ def load_task(
 
 def _check_sample(train_per_label: int | None, test_per_label: int | None) -> None:
     if train_per_label is not None and train_per_label < 2:
-        raise InputError(
-            f"train_per_label={train_per_label} is too few to train and validate; ask for at least 2"
-        )
+        raise InputError(f"train_per_label={train_per_label} is too few to train and validate; ask for at least 2")
     if test_per_label is not None and test_per_label < 1:
         raise InputError(f"test_per_label={test_per_label} tests nothing; ask for at least 1")
 
@@ -140,23 +138,17 @@ def _read_hub(name: str, text: str | None, label: str | None) -> tuple[LabelledR
     train, test = open_hub(name, "train"), open_hub(name, "test")
     if train is None:
         raise InputError(f"{name} has no split `train`; give a data set that has one, or local files")
-    return labelled_from_hub(train, text, label), None if test is None else labelled_from_hub(
-        test, text, label
-    )
+    return labelled_from_hub(train, text, label), None if test is None else labelled_from_hub(test, text, label)
 
 
-def _read_folder(
-    folder: Path, text: str | None, label: str | None
-) -> tuple[LabelledRows, LabelledRows | None]:
+def _read_folder(folder: Path, text: str | None, label: str | None) -> tuple[LabelledRows, LabelledRows | None]:
     parts: dict[str, list[Path]] = {"train": [], "test": []}
     for path in sorted(folder.iterdir()):
         part = _PART.match(path.name)
         if part and path.is_file() and is_supported(path):
             parts[(part[1] or part[2]).lower()].append(path)
     if not parts["train"]:
-        raise InputError(
-            f"{folder} has no train.csv, .tsv, .jsonl, .parquet or .txt; name the file that is to be read"
-        )
+        raise InputError(f"{folder} has no train.csv, .tsv, .jsonl, .parquet or .txt; name the file that is to be read")
     return (
         read_labelled(parts["train"], text, label),
         read_labelled(parts["test"], text, label) if parts["test"] else None,
@@ -174,9 +166,7 @@ def _build(
 ) -> Task:
     labels = label_names(train_rows.labels)
     if len(labels) < 2:
-        raise InputError(
-            f"{train_rows.source} has one label only, {labels[0]!r}; there is nothing to tell apart"
-        )
+        raise InputError(f"{train_rows.source} has one label only, {labels[0]!r}; there is nothing to tell apart")
     position = {label: index for index, label in enumerate(labels)}
     notes = []
     train = _examples(train_rows, position)
@@ -184,14 +174,10 @@ def _build(
         shares = held_out_shares(train.labels, TEST_FRACTION)
         if test_per_label is not None:
             counts = Counter(train.labels.tolist())
-            shares = {label: min(test_per_label, counts[label] - 1) for label in counts}
+            shares = {label: min(test_per_label, counts[label] // 2) for label in counts}
         held = held_out_mask(train.labels, train_rows.groups, shares, seed)
         train, test = train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
-        what = (
-            f"{TEST_FRACTION:.0%} of each label"
-            if test_per_label is None
-            else f"{test_per_label} rows a label"
-        )
+        what = f"{TEST_FRACTION:.0%} of each label" if test_per_label is None else f"{test_per_label} rows a label"
         notes.append(f"{train_rows.source} has no test part: {what} held out as one, no text on both sides.")
     else:
         _check_known(test_rows, position)
@@ -228,7 +214,5 @@ def _check_trainable(source: str, labels: tuple[str, ...], train: Labels) -> Non
 
 def _shortfalls(labels: tuple[str, ...], rows: Labels, per_label: int | None, part: str) -> list[str]:
     counts = np.bincount(rows, minlength=len(labels))
-    short = [
-        f"{label} {count}" for label, count in zip(labels, counts, strict=True) if count < (per_label or 0)
-    ]
+    short = [f"{label} {count}" for label, count in zip(labels, counts, strict=True) if count < (per_label or 0)]
     return [f"Fewer than {per_label} {part} rows: {', '.join(short)}."] if short else []

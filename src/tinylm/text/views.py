@@ -118,9 +118,7 @@ class Packed:
         return ids
 
 
-def split_documents(
-    count: int, seed: int, fraction: float = 0.01, at_most: int = 1000
-) -> tuple[Indices, Indices]:
+def split_documents(count: int, seed: int, fraction: float = 0.01, at_most: int = 1000) -> tuple[Indices, Indices]:
     """Part documents into training and validation.
 
     Args:

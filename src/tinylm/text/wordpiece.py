@@ -38,9 +38,7 @@ class Tokenizer:
         ids = {token: backend.token_to_id(token) for token in SPECIAL_TOKENS}
         missing = [token for token, index in ids.items() if index is None]
         if missing:
-            raise InputError(
-                f"{source} has no {', '.join(missing)}; give a vocabulary trained for BERT, or train one"
-            )
+            raise InputError(f"{source} has no {', '.join(missing)}; give a vocabulary trained for BERT, or train one")
         self._ids = {token: index for token, index in ids.items() if index is not None}
         backend.no_padding()
         backend.no_truncation()
@@ -111,8 +109,8 @@ class Tokenizer:
         texts = list(texts)
         try:
             encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        except UnicodeEncodeError:
-            # JSON can escape half a surrogate pair, which is no character and has no UTF-8.
+        except (TypeError, UnicodeEncodeError):
+            # JSON can escape half a surrogate pair, which has no UTF-8 and is refused as no text.
             texts = [text.encode("utf-8", "replace").decode() for text in texts]
             encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         rows = [encoding.ids[:max_length] for encoding in encodings]

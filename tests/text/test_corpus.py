@@ -1,0 +1,123 @@
+"""Corpora: what counts as a document, subsets, fingerprints, and the sources."""
+
+import itertools
+import json
+import os
+
+import pytest
+
+from tinylm.errors import InputError
+from tinylm.text.corpus import open_corpus
+
+
+def documents(source, **options):
+    return list(open_corpus(source, **options).documents())
+
+
+def test_a_document_a_line(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("one\n  two \n\n" + "\n".join(map(str, range(200))))
+    assert documents(path)[:3] == ["one", "two", "0"]
+
+
+def test_blank_lines_separate_paragraphs(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("\n\nfirst line\nsecond line\n \n\nother\n")
+    assert documents(path) == ["first line\nsecond line", "other"]
+
+
+def test_folder_glob_and_file_formats(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "b.jsonl").write_text('{"content": "from jsonl"}\n{"content": ""}\n{"content": null}\n')
+    (tmp_path / "sub" / "a.csv").write_text("id,Text\n1,from csv\n")
+    (tmp_path / "README.md").write_text("not read")
+    (tmp_path / ".hidden.txt").write_text("not read")
+    assert documents(tmp_path) == ["from jsonl", "from csv"]
+    assert documents(str(tmp_path / "*.jsonl")) == ["from jsonl"]
+    assert documents(str(tmp_path / "**" / "*.csv"), text_column="id") == ["1"]
+
+
+def test_a_list_is_restartable_and_known_by_its_content():
+    corpus = open_corpus(["one", " ", "two"])
+    assert list(corpus.documents()) == list(corpus.documents()) == ["one", "two"]
+    assert corpus.fingerprint == open_corpus(["one", " ", "two"]).fingerprint
+    assert corpus.fingerprint != open_corpus(["one", " two"]).fingerprint
+
+
+def test_subsets_are_nested_and_seeded(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("\n".join(map(str, range(100))))
+    small, large = documents(path, documents=10, seed=1), documents(path, documents=40, seed=1)
+    assert len(small) == 10
+    assert set(small) < set(large)
+    assert small != documents(path, documents=10, seed=2)
+    prints = [open_corpus(path, documents=n, seed=s).fingerprint for n, s in ((10, 1), (40, 1), (10, 2), (None, 1))]
+    assert len(set(prints)) == 4
+
+
+def test_the_fingerprint_follows_the_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("one\n")
+    before = open_corpus(path).fingerprint
+    assert open_corpus(path).fingerprint == before
+    os.utime(path, ns=(1, 1))
+    assert open_corpus(path).fingerprint != before
+
+
+def test_hub_layout_in_a_local_folder(tmp_path):
+    rows = [{"text": f"row {i}"} for i in range(50)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = f"hf://{tmp_path}"
+    assert documents(source) == [row["text"] for row in rows]
+    small, large = documents(source, documents=5, seed=3), documents(source, documents=20, seed=3)
+    assert large[:5] == small
+    with pytest.raises(InputError, match="50 documents, not 60"):
+        documents(source, documents=60)
+
+
+def test_hub_names_and_failures(monkeypatch):
+    with pytest.raises(InputError, match="hf://name names no hub data set"):
+        open_corpus("hf://name")
+    datasets = pytest.importorskip("datasets")
+
+    def unreachable(*_):
+        raise ConnectionError("no route\nto the hub")
+
+    monkeypatch.setattr(datasets, "load_dataset_builder", unreachable)
+    with pytest.raises(InputError, match=r"hf://org/name cannot be read from the hub \(ConnectionError: no route\)"):
+        open_corpus("hf://org/name")
+
+
+def test_wikipedia_by_name(data):
+    corpus = open_corpus("wikipedia", data_dir=data)
+    first = list(itertools.islice(corpus.documents(), 3))
+    assert first[0].startswith("Taipei (literally")
+
+
+def test_wikipedia_must_be_in_a_given_folder(tmp_path):
+    with pytest.raises(InputError, match="wikipedia is not there"):
+        open_corpus("wikipedia", data_dir=tmp_path)
+
+
+def test_bad_corpora(tmp_path):
+    with pytest.raises(InputError, match=r"no\.txt is not there"):
+        open_corpus(tmp_path / "no.txt")
+    with pytest.raises(InputError, match="has no file that can be read"):
+        open_corpus(tmp_path)
+    blank, short, odd = tmp_path / "blank.txt", tmp_path / "short.txt", tmp_path / "odd.jsonl"
+    blank.write_text("\n \n")
+    with pytest.raises(InputError, match=r"blank\.txt holds no document"):
+        open_corpus(blank)
+    short.write_text("one\ntwo\n")
+    with pytest.raises(InputError, match=r"short\.txt has 2 documents, not 3"):
+        open_corpus(short, documents=3)
+    odd.write_text('{"text": "a"}\n{"texts": "b"}\n')
+    with pytest.raises(InputError, match=r"odd\.jsonl, line 2 has no 'text', only 'texts'"):
+        documents(odd)
+    odd.write_text('{"text": "a"}\n{"text": 5}\n')
+    with pytest.raises(InputError, match=r"odd\.jsonl, line 2: 'text' is int"):
+        documents(odd)
+    with pytest.raises(InputError, match="document 1 of the list is int"):
+        open_corpus(["a", 1])
+    with pytest.raises(InputError, match="documents=0"):
+        open_corpus(["a"], documents=0)

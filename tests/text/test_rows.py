@@ -1,0 +1,143 @@
+"""Readers of one file: formats, compression, and every way in which a file can be bad."""
+
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tinylm.errors import InputError
+from tinylm.text.columns import task_columns, text_column
+from tinylm.text.rows import column_names, is_supported, read_fasttext, read_rows
+
+ROWS = [{"text": "a cat, or two", "label": "pet"}, {"text": 'say "dog"', "label": "bark"}]
+CSV = 'text,label\n"a cat, or two",pet\n"say ""dog""",bark\n'
+CONTENTS = {
+    ".csv": CSV,
+    ".tsv": 'text\tlabel\na cat, or two\tpet\n"say ""dog"""\tbark\n',
+    ".jsonl": "".join(json.dumps(row) + "\n" for row in ROWS),
+}
+
+
+def write(path, content: bytes):
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(content))
+    elif path.suffix == ".zst":
+        with pa.output_stream(str(path), compression="zstd") as file:
+            file.write(content)
+    else:
+        path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("suffix", CONTENTS)
+@pytest.mark.parametrize("compression", ["", ".gz", ".zst"])
+def test_formats_agree(tmp_path, suffix, compression):
+    path = write(tmp_path / f"rows{suffix}{compression}", CONTENTS[suffix].encode())
+    assert is_supported(path)
+    assert column_names(path) == ["text", "label"]
+    assert [row for _, row in read_rows(path)] == ROWS
+
+
+def test_plain_text_has_one_column(tmp_path):
+    path = write(tmp_path / "a.txt", b"\xef\xbb\xbfone\r\ntwo\n")
+    assert list(read_rows(path)) == [(1, {"text": "one"}), (2, {"text": "two"})]
+
+
+def test_a_row_is_known_by_the_line_where_it_begins(tmp_path):
+    path = write(tmp_path / "a.csv", b'text\n"two\nlines"\n\nlast\n')
+    assert list(read_rows(path)) == [(2, {"text": "two\nlines"}), (5, {"text": "last"})]
+
+
+def test_class_names_stand_for_their_integers(tmp_path):
+    features = {"label": {"names": ["no", "yes"], "_type": "ClassLabel"}}
+    schema = pa.schema(
+        [("label", pa.int64()), ("text", pa.string())],
+        metadata={"huggingface": json.dumps({"info": {"features": features}})},
+    )
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"label": [1, -1], "text": ["a", "b"]}, schema=schema), path)
+    assert list(read_rows(path)) == [(1, {"label": "yes", "text": "a"}), (2, {"label": None, "text": "b"})]
+    pq.write_table(pa.table({"label": [0, 7], "text": ["a", "b"]}, schema=schema), path)
+    with pytest.raises(InputError, match=r"a\.parquet, row 2 has class 7"):
+        list(read_rows(path))
+
+
+def test_fasttext(tmp_path):
+    path = write(tmp_path / "a.txt", b"__label__x hello there\n\n__label__y\tbye\n")
+    assert list(read_fasttext(path)) == [
+        (1, {"label": "x", "text": "hello there"}),
+        (3, {"label": "y", "text": "bye"}),
+    ]
+
+
+BAD = {
+    "open quote": ("a.csv", b'text,label\nfine,x\n"never closed,y\nmore,z\n', r"a\.csv, line 3"),
+    "stray quote": ("a.csv", b'text,label\nfine,x\n"one" two,y\n', r"a\.csv, line 3"),
+    "ragged": ("a.csv", b"text,label\na,b,c\n", r"a\.csv, line 2 has 3 fields"),
+    "repeated column": ("a.csv", b"text,text\na,b\n", r"line 1 names the column 'text' twice"),
+    "empty table": ("a.csv", b"", r"a\.csv is empty"),
+    "bad JSON": ("a.jsonl", b'{"text": "a"}\n{"text": \n', r"a\.jsonl, line 2 is not JSON"),
+    "JSON list": ("a.jsonl", b'["a"]\n', r"a\.jsonl, line 1 is no JSON object"),
+    "deep JSON": ("a.jsonl", b"[" * 100_000, r"a\.jsonl, line 1 is not JSON"),
+    "not UTF-8": ("a.txt", "fine\ncaf\xe9\n".encode("latin-1"), r"a\.txt, line 2, byte 4 .* not UTF-8"),
+    "cut gzip": ("a.txt.gz", gzip.compress(b"line\n" * 1000)[:-8], r"a\.txt\.gz is cut short after line"),
+    "not gzip": ("a.txt.gz", b"plain text", r"a\.txt\.gz is no intact gzip"),
+    "not zstd": ("a.txt.zst", b"plain text", r"a\.txt\.zst cannot be read"),
+    "not parquet": ("a.parquet", b"plain text", r"a\.parquet cannot be read as parquet"),
+    "unknown format": ("a.doc", b"text", r"a\.doc has no format"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_are_told_in_one_sentence(tmp_path, case):
+    name, content, message = BAD[case]
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as told:
+        list(read_rows(path))
+    assert "\n" not in str(told.value)
+
+
+def test_cut_zstd(tmp_path):
+    path = write(tmp_path / "a.txt.zst", b"".join(b"%d\n" % i for i in range(100_000)))
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(InputError, match=r"a\.txt\.zst cannot be read .*Truncated"):
+        list(read_rows(path))
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"no\.txt cannot be read .*No such file"):
+        list(read_rows(tmp_path / "no.txt"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [(b"no label", "line 1 does not begin with __label__"), (b"__label__a __label__b x", "line 1 has several")],
+)
+def test_bad_fasttext(tmp_path, line, message):
+    with pytest.raises(InputError, match=message):
+        list(read_fasttext(write(tmp_path / "a.txt", line)))
+
+
+def test_columns_are_found_by_their_usual_names():
+    assert text_column("f", ["Title", "TEXT"]) == "TEXT"
+    assert text_column("f", ["Title", "TEXT"], "Title") == "Title"
+    assert task_columns("f", ["intent", "sentence"]) == ("sentence", "intent")
+    assert task_columns("f", ["utterance", "label"]) == ("utterance", "label")
+    assert task_columns("f", ["text", "mood"]) == ("text", "mood")
+
+
+@pytest.mark.parametrize(
+    ("columns", "named", "message"),
+    [
+        (["a", "b"], {}, "f has no column that is known as text; it has 'a', 'b'"),
+        (["text", "a", "b"], {}, "f has no column that is known as label"),
+        (["text", "label"], {"text": "txt"}, "f has no column 'txt'; it has 'text', 'label'"),
+        (["text", "label"], {"label": "text"}, "cannot be both"),
+    ],
+)
+def test_columns_that_cannot_be_told(columns, named, message):
+    with pytest.raises(InputError, match=message):
+        task_columns("f", columns, **named)
