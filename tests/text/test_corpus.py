@@ -73,6 +73,9 @@ def test_hub_layout_in_a_local_folder(tmp_path):
     assert large[:5] == small
     with pytest.raises(InputError, match="50 documents, not 60"):
         documents(source, documents=60)
+    (tmp_path / "train.jsonl").write_text('{"text": 5}\n')
+    with pytest.raises(InputError, match="'text' is int, not text"):
+        documents(source)
 
 
 def test_hub_names_and_failures(monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 
 from tinylm.errors import InputError
 from tinylm.text import docs, library_task
+from tinylm.text.corpus import open_corpus
 from tinylm.text.docs import Library, cached_documentation, clean, installed_documentation, installed_libraries
 
 MODULE = '''"""A module about the numbers that a long enough text can speak of, for eighty characters and more."""
@@ -66,7 +67,7 @@ def machine(tmp_path, monkeypatch):
 
     def source(name: str) -> str:
         text = "Call torch, PyTorchs, is_torch_tensor, np.array and scikit-learn's sklearn.fit or SciKit_Learn."
-        return "".join(f'def f{i}():\n    """{name} {i}. {text}"""\n' for i in range(30))
+        return "".join(f'def f{i}():\n    """{name} {i} of {ord(name[0])}. {text}"""\n' for i in range(30))
 
     found = [library(tmp_path, name, source(name)) for name in ("numpy", "scikit-learn", "torch")]
     monkeypatch.setattr(docs, "installed_libraries", lambda: found)
@@ -93,6 +94,23 @@ def test_the_documentation_is_read_once(monkeypatch):
     monkeypatch.setattr(docs, "installed_documentation", lambda _: pytest.fail("read again"))
     assert len(list(cached_documentation().texts())) == 90
     assert cached_documentation().fingerprint == first.fingerprint
+
+
+@pytest.mark.usefixtures("machine")
+def test_docs_is_a_corpus():
+    corpus = open_corpus("docs:", documents=7)
+    assert len(list(corpus.documents())) == 7
+
+
+def test_texts_that_differ_in_the_name_alone_are_taken_once(tmp_path, monkeypatch):
+    template = "".join(f'def f{i}():\n    """NAME {i} {"does what it says on the tin, " * 4}"""\n' for i in range(8))
+    found = [library(tmp_path, name, template.replace("NAME", name)) for name in ("numpy", "torch")]
+    monkeypatch.setattr(docs, "installed_libraries", lambda: found)
+    monkeypatch.setattr(library_task, "installed_libraries", lambda: found)
+    _, task = library_task.library_task(libraries=2, train_per_label=2, test_per_label=3)
+    texts = task.train.texts + task.test.texts
+    assert len(texts) == len(set(texts)) == 8
+    assert "Fewer than 5 texts that differ without the names: torch 3" in task.notes[-1]
 
 
 @pytest.mark.usefixtures("machine")

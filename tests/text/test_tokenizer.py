@@ -131,6 +131,6 @@ def test_bad_vocabularies(tmp_path, monkeypatch):
     def unreachable(*_):
         raise ConnectionError
 
-    monkeypatch.setattr(room, "hf_hub_download", unreachable)
+    monkeypatch.setattr(room.huggingface_hub, "hf_hub_download", unreachable)
     with pytest.raises(InputError, match="bert-base-uncased is no vocabulary on this machine"):
         load_tokenizer("bert-base-uncased")

@@ -142,15 +142,16 @@ def _table_documents(path: Path, column: str) -> Iterator[str]:
         if column not in row:
             there = ", ".join(map(repr, row))
             raise InputError(f"{where(path, number)} has no {column!r}, only {there}; give every row one")
-        text = row[column]
-        if text is None:
-            continue
-        if not isinstance(text, str):
-            raise InputError(
-                f"{where(path, number)}: {column!r} is {type(text).__name__}, not text; "
-                "name another column with --text-column"
-            )
-        yield text
+        if row[column] is not None:
+            yield _checked(row[column], where(path, number), column)
+
+
+def _checked(value: object, place: str, column: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(
+            f"{place}: {column!r} is {type(value).__name__}, not text; name another column with --text-column"
+        )
+    return value
 
 
 def _plain_documents(path: Path) -> Iterator[str]:
@@ -211,7 +212,8 @@ def _from_hub(source: str, text_column: str | None, documents: int | None, seed:
 
 def _hub_documents(split: HubSplit, column: str, documents: int | None, seed: int) -> Iterator[str]:
     shuffle_seed = None if documents is None else derive_seed(seed, "subset") % (1 << 32)
-    texts = (row[column] for row in split.rows(shuffle_seed))
+    values = (row[column] for row in split.rows(shuffle_seed))
+    texts = (_checked(value, split.source, column) for value in values if value is not None)
     given = 0
     for text in itertools.islice((text for text in texts if text and not text.isspace()), documents):
         given += 1

@@ -57,7 +57,7 @@ def read_fewrel(path: Path, *, marked: bool) -> LabelledRows:
         InputError: the file is not of that layout; names the relation and the row.
     """
     relations = _json(path)
-    if not isinstance(relations, dict):
+    if not isinstance(relations, dict) or not all(isinstance(rows, list) for rows in relations.values()):
         raise InputError(f"{path} is not in FewRel's layout; give {{relation: [{{tokens, h, t}}]}}")
     names = _relation_names(path.parent / NAMES, list(relations))
     rows = LabelledRows(str(path))
@@ -96,7 +96,10 @@ def _with_markers(tokens: Sequence[str], instance: dict[str, Any]) -> list[str]:
 
 def _relation_names(path: Path, relations: list[str]) -> dict[str, str]:
     described = _json(path) if path.is_file() else {}
-    names = {relation: described.get(relation, [relation])[0] for relation in relations}
+    try:
+        names = {relation: str(described.get(relation, [relation])[0]) for relation in relations}
+    except (AttributeError, LookupError, TypeError) as error:
+        raise InputError(f"{path} is not {{relation: [name, description]}}; fetch it again") from error
     uses = Counter(names.values())
     return {relation: name if uses[name] == 1 else relation for relation, name in names.items()}
 

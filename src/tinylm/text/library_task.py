@@ -65,16 +65,18 @@ def library_task(
             f"{len(labels)} installed libraries have {wanted} documented functions, and a task needs 2; "
             "ask for fewer rows a label or install more packages"
         )
-    chosen = _draw(texts, labels, wanted, seed)
     pattern = name_pattern([library for library in installed_libraries() if library.name in labels])
-    masked = [[pattern.sub(NEUTRAL, text) for text in drawn] for drawn in chosen]
-    train = _examples([drawn[:train_per_label] for drawn in masked])
-    test = _examples([drawn[train_per_label:] for drawn in masked])
-    in_task = frozenset(text for drawn in chosen for text in drawn)
+    drawn = _draw(texts, labels, wanted, pattern, seed)
+    train = _examples([list(masked)[:train_per_label] for masked in drawn])
+    test = _examples([list(masked)[train_per_label:] for masked in drawn])
+    in_task = frozenset(text for masked in drawn for text in masked.values())
     fingerprint = task_fingerprint(labels, train, test)
     notes = [f"Documentation of {len(labels)} installed libraries, their names replaced by {NEUTRAL!r}."]
     if len(labels) < libraries:
         notes.append(f"{libraries} were asked for; no others have {wanted} documents.")
+    short = [f"{name} {len(masked)}" for name, masked in zip(labels, drawn, strict=True) if len(masked) < wanted]
+    if short:
+        notes.append(f"Fewer than {wanted} texts that differ without the names: {', '.join(short)}.")
     return (
         Corpus(
             f"documentation of this machine outside the task (seed {seed})",
@@ -117,12 +119,23 @@ def _distinct_texts(documentation: InstalledDocumentation) -> dict[str, list[str
     return texts
 
 
-def _draw(texts: dict[str, list[str]], labels: Sequence[str], wanted: int, seed: int) -> list[list[str]]:
-    chosen = []
+def _draw(
+    texts: dict[str, list[str]], labels: Sequence[str], wanted: int, pattern: re.Pattern[str], seed: int
+) -> list[dict[str, str]]:
+    """For each label, `wanted` masked texts with what they were; none occurs twice once the names are gone."""
+    drawn: list[dict[str, str]] = []
+    seen: set[str] = set()
     for index, name in enumerate(labels):
-        order = numpy_generator(seed, "library-task", index).permutation(len(texts[name]))
-        chosen.append([texts[name][i] for i in order[:wanted]])
-    return chosen
+        of_label: dict[str, str] = {}
+        for position in numpy_generator(seed, "library-task", index).permutation(len(texts[name])):
+            masked = pattern.sub(NEUTRAL, texts[name][position])
+            if masked not in seen:
+                seen.add(masked)
+                of_label[masked] = texts[name][position]
+            if len(of_label) == wanted:
+                break
+        drawn.append(of_label)
+    return drawn
 
 
 def _examples(by_label: Sequence[Sequence[str]]) -> Examples:

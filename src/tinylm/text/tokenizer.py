@@ -6,8 +6,8 @@ The place to import from; the class is in `wordpiece.py`, the training in `vocab
 import json
 from pathlib import Path
 
+import huggingface_hub
 import tokenizers
-from huggingface_hub import hf_hub_download
 
 from tinylm.errors import InputError
 from tinylm.text.named import local_folder
@@ -39,7 +39,7 @@ def load_tokenizer(name_or_path: str | Path, data_dir: str | Path | None = None)
     if folder is not None:
         return _from_file(_vocabulary_file(folder))
     try:
-        return _from_file(Path(hf_hub_download(_HUB_NAMES.get(name, name), TOKENIZER_FILE)))
+        return _from_file(Path(huggingface_hub.hf_hub_download(_HUB_NAMES.get(name, name), TOKENIZER_FILE)))
     # The hub's client lets errors of its own, of its HTTP library and of the system through.
     except Exception as error:
         if isinstance(error, InputError):
