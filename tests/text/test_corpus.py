@@ -122,5 +122,7 @@ def test_bad_corpora(tmp_path):
         documents(odd)
     with pytest.raises(InputError, match="document 1 of the list is int"):
         open_corpus(["a", 1])
+    with pytest.raises(InputError, match="an empty name"):
+        open_corpus("")
     with pytest.raises(InputError, match="documents=0"):
         open_corpus(["a"], documents=0)

@@ -100,10 +100,17 @@ def test_bad_files_are_told_in_one_sentence(tmp_path, case):
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("metadata", ["no JSON", "[]", "{}"])
+def test_metadata_of_other_writers_names_no_classes(tmp_path, metadata):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"label": [1]}).replace_schema_metadata({"huggingface": metadata}), path)
+    assert list(read_rows(path)) == [(1, {"label": 1})]
+
+
 def test_cut_zstd(tmp_path):
     path = write(tmp_path / "a.txt.zst", b"".join(b"%d\n" % i for i in range(100_000)))
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(InputError, match=r"a\.txt\.zst cannot be read .*Truncated"):
+    with pytest.raises(InputError, match=r"a\.txt\.zst cannot be read after line .*Truncated"):
         list(read_rows(path))
 
 

@@ -124,7 +124,10 @@ def test_bad_vocabularies(tmp_path, monkeypatch):
     path.write_text("{")
     with pytest.raises(InputError, match=r"tokenizer\.json is no readable vocabulary"):
         load_tokenizer(path)
-    path.write_text('{"model": {"type": "BPE"}}')
+    path.write_text('{"model": {"type": "WordPiece"}}')
+    with pytest.raises(InputError, match=r"tokenizer\.json is no readable vocabulary"):
+        load_tokenizer(path)
+    path.write_text('{"model": {"type": "BPE", "vocab": {}, "merges": []}}')
     with pytest.raises(InputError, match=r"tokenizer\.json is no WordPiece vocabulary"):
         load_tokenizer(path)
 

@@ -122,6 +122,8 @@ def find_files(source: str | Path) -> list[Path]:
     Raises:
         InputError: there is none.
     """
+    if not str(source):
+        raise InputError("the corpus is an empty name; give a file, folder, glob, hf://org/name, or docs:")
     path = Path(source)
     if path.is_file():
         return [path]

@@ -50,8 +50,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             f"{path} is no intact gzip file (after line {number}: {error}); fetch or compress it again"
         ) from error
     except OSError as error:
+        reached = f" after line {number}" if number else ""
         raise InputError(
-            f"{path} cannot be read (after line {number}: {error.strerror or error}); "
+            f"{path} cannot be read{reached} ({error.strerror or error}); "
             "check the name, its permissions and that it is whole"
         ) from error
 

@@ -186,11 +186,14 @@ def _parquet_rows(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
 
 def _class_names(schema: Any) -> dict[str, list[str]]:
     """Columns that `datasets` wrote as ClassLabel: integers in the file, names in the schema's metadata."""
-    metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = metadata.get("info", {}).get("features", {})
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"].items()
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # Other writers leave the metadata out, or use the key in their own way; then there are no names.
+        return {}
     return {
         column: feature["names"]
-        for column, feature in features.items()
+        for column, feature in features
         if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and "names" in feature
     }
 

@@ -26,7 +26,7 @@ from tinylm.text.lines import plain_suffix
 from tinylm.text.named import local_folder
 from tinylm.text.rows import is_supported
 
-__all__ = ["TEST_FRACTION", "Examples", "Task", "hold_out", "load_task", "read_texts"]
+__all__ = ["TEST_FRACTION", "Examples", "Task", "hold_out", "load_examples", "load_task", "read_texts"]
 
 TEST_FRACTION = 0.2
 """Of a source without a test part, stratified."""
@@ -105,6 +105,26 @@ def load_task(
     )
 
 
+def load_examples(
+    source: str | Path, labels: tuple[str, ...], text_column: str | None = None, label_column: str | None = None
+) -> Examples:
+    """Load a file of labelled text whole, for a model that has labels already.
+
+    Args:
+        source: a file, as in `load_task`.
+        labels: the labels of the model.
+        text_column: found by the usual names when None.
+        label_column: found by the usual names when None.
+
+    Raises:
+        InputError: a malformed row, or a label that is not one of `labels`.
+    """
+    rows, _ = _read(source, text_column, label_column, None)
+    position = {label: index for index, label in enumerate(labels)}
+    _check_known(rows, position, "the model does not know; use the labels it was trained on")
+    return _examples(rows, position)
+
+
 def _check_sample(train_per_label: int | None, test_per_label: int | None) -> None:
     if train_per_label is not None and train_per_label < 2:
         raise InputError(f"train_per_label={train_per_label} is too few to train and validate; ask for at least 2")
@@ -180,7 +200,7 @@ def _build(
         what = f"{TEST_FRACTION:.0%} of each label" if test_per_label is None else f"{test_per_label} rows a label"
         notes.append(f"{train_rows.source} has no test part: {what} held out as one, no text on both sides.")
     else:
-        _check_known(test_rows, position)
+        _check_known(test_rows, position, "no training row has; add training rows or remove it")
         test = _examples(test_rows, position)
     train = train.take(sample_per_label(train.labels, train_per_label, seed, "train"))
     test = test.take(sample_per_label(test.labels, test_per_label, seed, "test"))
@@ -194,12 +214,10 @@ def _examples(rows: LabelledRows, position: Mapping[str, int]) -> Examples:
     return Examples(tuple(rows.texts), np.array([position[label] for label in rows.labels], dtype=np.int64))
 
 
-def _check_known(test: LabelledRows, position: Mapping[str, int]) -> None:
-    for label, place in zip(test.labels, test.places, strict=True):
+def _check_known(rows: LabelledRows, position: Mapping[str, int], complaint: str) -> None:
+    for label, place in zip(rows.labels, rows.places, strict=True):
         if label not in position:
-            raise InputError(
-                f"{place} has the label {label!r}, which no training row has; add training rows or remove it"
-            )
+            raise InputError(f"{place} has the label {label!r}, which {complaint}")
 
 
 def _check_trainable(source: str, labels: tuple[str, ...], train: Labels) -> None:

@@ -61,14 +61,19 @@ def _vocabulary_file(folder: Path) -> Path:
 
 def _from_file(path: Path) -> Tokenizer:
     try:
-        if path.suffix == ".txt":
-            pieces = path.read_text(encoding="utf-8").splitlines()
-            return Tokenizer(wordpiece({piece: i for i, piece in enumerate(pieces)}), str(path))
         text = path.read_text(encoding="utf-8")
-        if json.loads(text)["model"]["type"] != "WordPiece":
-            raise InputError(f"{path} is no WordPiece vocabulary; give that of a BERT, or train one")
-        return Tokenizer(tokenizers.Tokenizer.from_str(text), str(path))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is no readable vocabulary ({type(error).__name__}); write or fetch it again"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); give a tokenizer.json or a vocab.txt") from error
+    if path.suffix == ".txt":
+        return Tokenizer(
+            wordpiece({piece: i for i, piece in enumerate(text.removesuffix("\n").split("\n"))}), str(path)
+        )
+    try:
+        kind = json.loads(text)["model"]["type"]
+        backend = tokenizers.Tokenizer.from_str(text)
+    # What `tokenizers` raises for a file that it cannot parse is a bare Exception.
+    except Exception as error:
+        raise InputError(f"{path} is no readable vocabulary ({error}); write or fetch it again") from error
+    if kind != "WordPiece":
+        raise InputError(f"{path} is no WordPiece vocabulary; give that of a BERT, or train one")
+    return Tokenizer(backend, str(path))
