@@ -59,7 +59,6 @@ def evaluate(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> Evaluation:
         MissingExtraError: scikit-learn or SciPy is not installed.
     """
     try:
-        from scipy.stats import binomtest  # noqa: PLC0415
         from sklearn.metrics import f1_score  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError("train", "Evaluation") from error
@@ -67,15 +66,29 @@ def evaluate(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> Evaluation:
     predictions, truth = _checked(probabilities, labels)
     predicted = predictions.argmax(axis=-1)
     right = int(np.count_nonzero(predicted == truth))
-    interval = binomtest(right, len(truth)).proportion_ci(confidence_level=0.95, method="wilson")
     return Evaluation(
         n=len(truth),
         accuracy=right / len(truth),
-        interval=(float(interval.low), float(interval.high)),
+        interval=accuracy_interval(right, len(truth)),
         macro_f1=float(f1_score(truth, predicted, average="macro")),
         expected_calibration_error=expected_calibration_error(predictions, truth),
         worst_pairs=_worst_pairs(truth, predicted, classes=predictions.shape[1]),
     )
+
+
+def accuracy_interval(right: int, n: int) -> tuple[float, float]:
+    """95 % Wilson score interval (Wilson, 1927) of an accuracy of `right` among `n`: (low, high).
+
+    Raises:
+        MissingExtraError: SciPy is not installed.
+    """
+    try:
+        from scipy.stats import binomtest  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError("train", "Evaluation") from error
+
+    interval = binomtest(right, n).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def expected_calibration_error(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
@@ -121,9 +134,7 @@ def _checked(
     return predictions, truth
 
 
-def _worst_pairs(
-    truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int
-) -> tuple[Confusion, ...]:
+def _worst_pairs(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int) -> tuple[Confusion, ...]:
     wrong = truth != predicted
     pairs, counts = np.unique(truth[wrong] * classes + predicted[wrong], return_counts=True)
     worst = np.argsort(-counts, kind="stable")[:_WORST_PAIRS]

@@ -105,9 +105,7 @@ def accuracy_by_size(
     """
     checked, truth = _checked(votes), np.asarray(labels)
     if truth.shape != checked.shape[1:2]:
-        raise InputError(
-            f"Labels of shape {truth.shape} do not match votes of shape {checked.shape}; give one a text."
-        )
+        raise InputError(f"Labels of shape {truth.shape} do not match votes of shape {checked.shape}; give one a text.")
     if max_subsets < 1:
         raise InputError(f"max_subsets is {max_subsets}; it must be at least 1.")
     # The softmax keeps the order of the classes, so subsets can be compared by their mean score alone.
@@ -118,9 +116,7 @@ def accuracy_by_size(
             np.mean(scores[subset].mean(axis=0).argmax(axis=-1) == truth)
             for subset in _subsets(len(scores), size, max_subsets, seed)
         ]
-        result.append(
-            SizeAccuracy(size, len(accuracies), float(np.mean(accuracies)), float(np.std(accuracies)))
-        )
+        result.append(SizeAccuracy(size, len(accuracies), float(np.mean(accuracies)), float(np.std(accuracies))))
     return result
 
 

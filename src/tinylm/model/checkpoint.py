@@ -185,8 +185,11 @@ def _from_json(stored: Mapping[str, Any]) -> tuple[ModelConfig, tuple[str, ...]]
         front_end=shape,
     )
     names = {int(index): label for index, label in (stored.get("id2label") or {}).items()}
-    is_classifier = "BertForSequenceClassification" in (stored.get("architectures") or [])
-    return config, tuple(names[i] for i in range(len(names))) if is_classifier else ()
+    if "BertForSequenceClassification" not in (stored.get("architectures") or []):
+        return config, ()
+    # `transformers` writes no names where a classifier has its default of two labels.
+    names = names or {0: "LABEL_0", 1: "LABEL_1"}
+    return config, tuple(names[i] for i in range(len(names)))
 
 
 def _fill(model: MaskedLanguageModel | SequenceClassifier, folder: Path) -> None:
@@ -237,6 +240,7 @@ def _tied_copies(stored: Mapping[str, Tensor], folder: Path) -> set[str]:
     for copy in present:
         if not torch.equal(stored[copy], stored[copies[copy]]):
             raise InputError(
-                f"{folder / WEIGHTS}: {copy} differs from {copies[copy]}; tinylm ties the two, so it cannot open this model"
+                f"{folder / WEIGHTS}: {copy} differs from {copies[copy]}; "
+                "tinylm ties the two, so it cannot open this model"
             )
     return present

@@ -26,7 +26,7 @@ class Conv2dFrontEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class DepthwiseFrontEnd:
-    """One 1-D convolution over tokens, a filter of `kernel` tokens for each feature: a few thousand multiply-adds a token."""
+    """One 1-D convolution over tokens, a filter of `kernel` tokens for each feature: a few thousand products a token."""
 
     kernel: int
 
@@ -62,14 +62,14 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built."""
+        for name in ("vocab_size", "hidden_size", "layers", "heads", "intermediate_size", "token_types"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.hidden_size % self.heads:
             raise InputError(
                 f"hidden size {self.hidden_size} cannot be shared by {self.heads} heads; "
                 "choose a number of heads that divides it"
             )
-        for name in ("vocab_size", "hidden_size", "layers", "heads", "intermediate_size", "token_types"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.positions < 3:
             raise InputError(f"positions is {self.positions}; it must be at least 3, for [CLS], one token and [SEP]")
 

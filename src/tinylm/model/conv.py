@@ -28,7 +28,8 @@ class MaskedBatchNorm2d(nn.BatchNorm2d):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
-        keep = mask[:, None, :, None].to(x.dtype)
+        # In float32 also where x is bfloat16: a count of more than 256 tokens has no exact bfloat16.
+        keep = mask[:, None, :, None].float()
         count = keep.sum() * x.shape[3]
         mean = (x * keep).sum((0, 2, 3)) / count
         centred = x - mean[:, None, None]
@@ -39,7 +40,7 @@ class MaskedBatchNorm2d(nn.BatchNorm2d):
             self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
             self.num_batches_tracked.add_(1)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return centred * scale[:, None, None] + self.bias[:, None, None]
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
 class Conv2dStack(nn.Module):
@@ -53,7 +54,7 @@ class Conv2dStack(nn.Module):
         widths = [1, *[shape.channels] * len(shape.kernels), 1]
         kernels = [*shape.kernels, 1]
         self.convolutions = nn.ModuleList(
-            # An even kernel pads one more at the end than at the start, which torch warns about once: it is what we want.
+            # An even kernel pads one more at the end than at the start, which torch warns about once: it is wanted.
             nn.Conv2d(widths[i], widths[i + 1], kernel, padding="same")
             for i, kernel in enumerate(kernels)
         )

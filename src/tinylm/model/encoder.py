@@ -117,14 +117,16 @@ class Attention(nn.Module):
         query = self.query(read).view(batch * reads, heads, size).transpose(0, 1)
         key = self.key.weight.view(heads, size, width)
         folded = torch.bmm(query, key.to(query.dtype)).transpose(0, 1).reshape(batch, reads * heads, width)
-        scores = torch.bmm(folded, x.to(folded.dtype).transpose(1, 2)).float() / math.sqrt(size)
+        scores = torch.bmm(folded, x.to(folded.dtype).transpose(1, 2))
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32)) / math.sqrt(size)
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, :], -math.inf)
         weights = scores.softmax(-1).to(folded.dtype)
         context = torch.bmm(weights, x.to(folded.dtype)).view(batch * reads, heads, width).transpose(0, 1)
         value = self.value.weight.view(heads, size, width).transpose(1, 2)
         attended = torch.bmm(context, value.to(context.dtype)).transpose(0, 1).reshape(batch, reads, width)
-        return attended + self.value.bias
+        # The key bias cancels: its gradient is zero, not absent, so that both ways train the same parameters.
+        return attended + (self.value.bias + 0.0 * self.key.bias)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], self.config.heads, self.config.head_size).transpose(1, 2)

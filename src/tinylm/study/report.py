@@ -199,8 +199,7 @@ def _next_step(step: NextStep) -> str:
 
 def _settings(settings: Mapping[str, object]) -> str:
     lines = "\n".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(value))}</td></tr>'
-        for name, value in settings.items()
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(value))}</td></tr>' for name, value in settings.items()
     )
     return (
         '<details class="card"><summary>Settings</summary>'

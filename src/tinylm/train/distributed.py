@@ -1,6 +1,8 @@
 """Several processes under `torchrun`: who we are among them, and how they share gradients and the clock."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +48,15 @@ class World:
         shared = torch.tensor([value], dtype=torch.float64, device=self.device)
         torch.distributed.all_reduce(shared)
         return float(shared)
+
+    @contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """Run a block on rank 0, then on the others: what it leaves on disk is there for them."""
+        if self.size > 1 and not self.leads:
+            torch.distributed.barrier()
+        yield
+        if self.size > 1 and self.leads:
+            torch.distributed.barrier()
 
 
 def join_world() -> World:

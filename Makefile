@@ -1,0 +1,35 @@
+# `make` lists the targets; the ones that need an environment build it in .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(INSTALLED) ## set everything up and run the main job on this machine's own documentation
+	$(BIN)/tinylm demo --output demo
+
+test: lint ## set everything up, check the code and run all tests
+	$(BIN)/pytest
+
+lint: $(INSTALLED) ## check style, docstrings, annotations and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(INSTALLED) ## measure speed and memory against the usual way
+	$(BIN)/python benchmarks/training.py --data ../shared/data
+
+clean: ## remove the environment and the demo
+	rm -rf $(VENV) demo
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tinylm needs Python 3.11 or later; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(INSTALLED)

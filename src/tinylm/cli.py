@@ -1,0 +1,502 @@
+"""The command line: one command, one function. The only place that prints."""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts.config import Toml
+from rich.console import Console
+from rich.table import Table
+
+from tinylm import __version__
+from tinylm.errors import InputError, InterruptedByUserError, MissingExtraError, TinyLMError
+from tinylm.model.config import DEFAULT_PRESET
+from tinylm.terminal import TerminalProgress
+from tinylm.train.settings import FinetuneSettings, PretrainSettings
+from tinylm.voting import Vote
+
+if TYPE_CHECKING:
+    from tinylm.committee import Prediction
+    from tinylm.evaluation import CommitteeEvaluation
+    from tinylm.pipeline import TaskSource
+    from tinylm.study.report import ResultRow
+
+_BLOCK, _BYTES = 256, 1 << 16
+
+_out = Console(soft_wrap=True, highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+app = App(
+    name="tinylm",
+    help="Pre-train tiny BERTs on your own text, fine-tune them to your labels, and let a committee of them vote.",
+    help_epilogue="Start with `tinylm demo`; each command explains itself, as in `tinylm train --help`; "
+    "`--config FILE.toml` gives defaults, a table for each command.",
+    version=__version__,
+    default_parameter=Parameter(negative=()),
+    console=_out,
+    error_console=_err,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusOptions:
+    """Unlabelled text and the members made of it.
+
+    Attributes:
+        corpus: unlabelled text: a .txt, .jsonl, .csv, .tsv or .parquet file (also .gz, .zst), a folder or glob of
+            them, hf://org/name, wikipedia, or docs: for the documentation of the Python packages on this machine.
+        corpus_column: column of its text; found by the usual names.
+        documents: documents to use, drawn by seed; all by default.
+        members: members of the committee.
+        preset: shape of the members; several names, with commas between them, take turns.
+        vocabulary: a vocabulary to use, such as bert-base-uncased, or a folder; trained on the corpus by default.
+    """
+
+    corpus: str
+    corpus_column: str | None = None
+    documents: int | None = None
+    members: int = 2
+    preset: str = DEFAULT_PRESET
+    vocabulary: str | None = None
+
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """The names in `preset`."""
+        return tuple(name.strip() for name in self.preset.split(","))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """How labelled text is read.
+
+    Attributes:
+        test: file of the test part; by default the task's own, or a fifth of each label held out.
+        text_column: column of the text; found by the usual names.
+        label_column: column of the label; found by the usual names.
+        train_per_label: training rows a label; all by default, the paper's number for tasks known by name.
+        test_per_label: test rows a label, likewise.
+    """
+
+    test: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    train_per_label: int | None = None
+    test_per_label: int | None = None
+
+    def source(self, task: str) -> "TaskSource":
+        """The task with these options."""
+        from tinylm.pipeline import TaskSource
+
+        return TaskSource(task, **asdict(self))
+
+
+_PRETRAINING, _FINETUNING, _CORPUS, _TASK = (
+    Group(name, sort_key=order)
+    for order, name in enumerate(("Pre-training", "Fine-tuning", "Corpus and members", "Task"), start=1)
+)
+_CorpusOptions = Annotated[CorpusOptions, Parameter(name="*", group=_CORPUS)]
+_TaskOptions = Annotated[TaskOptions | None, Parameter(name="*", group=_TASK)]
+_PretrainSettings = Annotated[PretrainSettings | None, Parameter(name="*", group=_PRETRAINING)]
+_FinetuneSettings = Annotated[FinetuneSettings | None, Parameter(name="*", group=_FINETUNING)]
+_Output = Annotated[Path, Parameter(name=("--output", "-o"))]
+_Json = Annotated[bool, Parameter(name="--json")]
+
+
+@app.command
+def demo(output: _Output = Path("demo"), *, resume: bool = False) -> None:
+    """Show the whole job in five minutes, offline, on the documentation of this machine's Python packages.
+
+    Pre-trains three small members on docstrings, fine-tunes them to tell which library a text documents, lets
+    them vote, and compares. Leaves a model folder and report.html.
+
+    Args:
+        output: folder to write.
+        resume: go on with a demo that was interrupted.
+    """
+    from tinylm.study.demo import run_demo
+
+    rows, next_steps = run_demo(output, resume=resume, progress=TerminalProgress(_err))
+    _print_rows("Which library does this text document?", rows)
+    _out.print(f"\nThe report, with loss curves: {output / 'report.html'}\n\nWhat to type next:")
+    for step in next_steps:
+        _out.print(f"  [dim]# {step.what}[/dim]\n  {step.command}")
+
+
+@app.command
+def train(
+    *,
+    source: _CorpusOptions,
+    task: str,
+    output: _Output,
+    task_options: _TaskOptions = None,
+    data_dir: Path | None = None,
+    vote: Vote = "probability",
+    pretraining: _PretrainSettings = None,
+    finetuning: Annotated[FinetuneSettings | None, Parameter(name="finetune", group=_FINETUNING)] = None,
+    compare: bool = False,
+    resume: bool = False,
+    json_output: _Json = False,
+) -> None:
+    """Pre-train members on a corpus, fine-tune them to a task, and evaluate their vote on its test part.
+
+    Args:
+        task: labelled text: a csv, tsv, jsonl, parquet or fastText file, a folder with train and test,
+            hf://org/name, or ag_news, dbpedia_14, fewrel, fewrel-marked.
+        output: folder to write.
+        data_dir: where data sets and vocabularies known by name are looked for; else TINYLM_DATA, else the hub.
+        vote: average the members' probabilities or their logits.
+        compare: also measure tf-idf with a linear SVM, and the same members from scratch.
+        resume: go on with what the output folder holds; finished members are kept.
+        json_output: print the results as JSON.
+    """
+    from tinylm import pipeline
+
+    given = (task_options or TaskOptions()).source(task)
+    pipeline.train(
+        source.corpus,
+        given,
+        output=output,
+        members=source.members,
+        preset=source.presets,
+        vocabulary=source.vocabulary,
+        documents=source.documents,
+        corpus_column=source.corpus_column,
+        data_dir=data_dir,
+        vote=vote,
+        pretraining=pretraining,
+        finetuning=finetuning,
+        resume=resume,
+        progress=TerminalProgress(_err),
+    )
+    _finish(output, given, data_dir, finetuning, compare=compare, json_output=json_output)
+
+
+@app.command
+def pretrain(
+    *,
+    source: _CorpusOptions,
+    output: _Output,
+    data_dir: Path | None = None,
+    settings: _PretrainSettings = None,
+    resume: bool = False,
+) -> None:
+    """Pre-train members on unlabelled text by masked language modelling.
+
+    Args:
+        output: folder to write.
+        data_dir: where data sets and vocabularies known by name are looked for; else TINYLM_DATA, else the hub.
+        resume: go on with what the output folder holds; finished members are kept, and --members may be raised.
+    """
+    from tinylm import pipeline
+
+    base = pipeline.pretrain(
+        source.corpus,
+        output=output,
+        members=source.members,
+        preset=source.presets,
+        vocabulary=source.vocabulary,
+        documents=source.documents,
+        text_column=source.corpus_column,
+        data_dir=data_dir,
+        settings=settings,
+        resume=resume,
+        progress=TerminalProgress(_err),
+    )
+    _out.print(f"{len(base.members)} pre-trained member(s) in {base.folder}; next:")
+    _out.print(f"  tinylm finetune {shlex.quote(str(output))} --task labels.csv -o model")
+
+
+@app.command
+def finetune(
+    base: Path,
+    /,
+    *,
+    task: str,
+    output: _Output,
+    members: int | None = None,
+    task_options: _TaskOptions = None,
+    data_dir: Path | None = None,
+    vote: Vote = "probability",
+    settings: _FinetuneSettings = None,
+    compare: bool = False,
+    resume: bool = False,
+    json_output: _Json = False,
+) -> None:
+    """Fine-tune pre-trained members to labels, and evaluate their vote on the test part.
+
+    Args:
+        base: folder that `tinylm pretrain` or `tinylm train` wrote, or any BERT in Hugging Face's layout.
+        task: labelled text, as in `tinylm train`.
+        output: folder to write.
+        members: how many of the pre-trained members to use; all by default.
+        data_dir: where data sets known by name are looked for; else TINYLM_DATA, else the hub.
+        vote: average the members' probabilities or their logits.
+        compare: also measure tf-idf with a linear SVM, and the same members from scratch.
+        resume: go on with what the output folder holds; finished members are kept.
+        json_output: print the results as JSON.
+    """
+    from tinylm import pipeline
+
+    given = (task_options or TaskOptions()).source(task)
+    pipeline.finetune(
+        base,
+        given,
+        output=output,
+        members=members,
+        data_dir=data_dir,
+        vote=vote,
+        settings=settings,
+        resume=resume,
+        progress=TerminalProgress(_err),
+    )
+    _finish(output, given, data_dir, settings, base=base, compare=compare, json_output=json_output)
+
+
+@app.command
+def evaluate(
+    model: Path,
+    task: str,
+    /,
+    *,
+    task_options: _TaskOptions = None,
+    data_dir: Path | None = None,
+    json_output: _Json = False,
+) -> None:
+    """Measure a model on labelled text.
+
+    The source it was trained on gives the test part of that training; another file is taken whole.
+
+    Args:
+        model: folder of a trained model.
+        task: labelled text, as in `tinylm train`.
+        data_dir: where data sets known by name are looked for; else TINYLM_DATA, else the hub.
+        json_output: print the measures as JSON.
+    """
+    from tinylm.committee import load
+    from tinylm.evaluation import evaluate_committee, examples_to_evaluate
+
+    committee = load(model)
+    source = (task_options or TaskOptions()).source(task)
+    examples = examples_to_evaluate(model, committee.labels, source, data_dir)
+    _print_evaluation(evaluate_committee(committee, examples), committee.labels, json_output=json_output)
+
+
+@app.command
+def predict(
+    model: Path,
+    /,
+    *texts: str,
+    file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = None,
+    text_column: str | None = None,
+    json_output: _Json = False,
+) -> None:
+    """Label texts, in their order: arguments, a file, or standard input with one text a line.
+
+    Prints label, probability and text with tabs between them.
+
+    Args:
+        model: folder of a trained model.
+        texts: texts to label.
+        file: a file of texts, in any format that a task may have.
+        text_column: column of the text; found by the usual names.
+        json_output: print one JSON object a text, with the probability of each label and the disagreement.
+    """
+    from tinylm.committee import load
+
+    if texts and file is not None:
+        raise InputError("texts are given both as arguments and in a file; give one of them")
+    committee = load(model)
+    for block in _blocks(texts, file, text_column):
+        for text, prediction in zip(block, committee.predictions(block), strict=True):
+            _print_prediction(text, prediction, json_output=json_output)
+
+
+def _blocks(texts: Sequence[str], file: Path | None, text_column: str | None) -> Iterator[Sequence[str]]:
+    if texts:
+        yield texts
+    elif file is None:
+        yield from _standard_input()
+    else:
+        from tinylm.text.task import read_texts
+
+        rows = read_texts(file, text_column)
+        while block := list(islice(rows, _BLOCK)):
+            yield block
+
+
+def _standard_input() -> Iterator[list[str]]:
+    if sys.stdin.isatty():
+        _err.print("type a text a line, and end with Ctrl-D", style="dim")
+    rest, number = b"", 0
+    # What has arrived is answered at once, so that a slow writer is not kept waiting for a full block.
+    while arrived := os.read(sys.stdin.fileno(), _BYTES):
+        *lines, rest = (rest + arrived).split(b"\n")
+        yield [_decode(line, number + index) for index, line in enumerate(lines, start=1)]
+        number += len(lines)
+    if rest:
+        yield [_decode(rest, number + 1)]
+
+
+def _decode(line: bytes, number: int) -> str:
+    try:
+        return line.decode("utf-8").rstrip("\r")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"standard input, line {number} is not UTF-8 (byte {error.start + 1}); convert it, or remove the line"
+        ) from error
+
+
+def _print_prediction(text: str, prediction: "Prediction", *, json_output: bool) -> None:
+    if json_output:
+        line = json.dumps(asdict(prediction), ensure_ascii=False)
+    else:
+        line = "\t".join((prediction.label, f"{prediction.probability:.3f}", " ".join(text.split())))
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _finish(
+    output: Path,
+    given: "TaskSource",
+    data_dir: Path | None,
+    settings: FinetuneSettings | None,
+    *,
+    base: Path | None = None,
+    compare: bool,
+    json_output: bool,
+) -> None:
+    from tinylm.committee import load
+    from tinylm.evaluation import evaluate_committee
+    from tinylm.pipeline import Base, open_base
+    from tinylm.study.comparison import compare as compare_with_rivals
+
+    settings = settings or FinetuneSettings()
+    task = given.load(data_dir, settings.seed)
+    committee = load(output)
+    measured = evaluate_committee(committee, task.test)
+    rows: list[ResultRow] = []
+    if compare:
+        found = open_base(base or output)
+        found = Base(found.folder, found.members[: len(committee)])
+        rows = compare_with_rivals(output, found, measured, task, settings, committee.vote, TerminalProgress(_err))
+    if json_output:
+        _out.print_json(data={**_as_json(measured, committee.labels), "rows": [asdict(row) for row in rows]})
+        return
+    _print_evaluation(measured, committee.labels, json_output=False)
+    if rows:
+        _print_rows(task.name, rows)
+    _out.print(f"The model is in {output}; next:")
+    _out.print(f"  tinylm predict {shlex.quote(str(output))} {shlex.quote(task.test.texts[0][:60])}", markup=False)
+
+
+def _print_evaluation(measured: "CommitteeEvaluation", labels: Sequence[str], *, json_output: bool) -> None:
+    if json_output:
+        _out.print_json(data=_as_json(measured, labels))
+        return
+    vote = measured.committee
+    low, high = vote.interval
+    lines = [
+        f"accuracy {vote.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}) on {vote.n:,} texts",
+        f"macro F1 {vote.macro_f1:.3f}, expected calibration error {vote.expected_calibration_error:.3f}",
+    ]
+    if len(measured.members) > 1:
+        sizes = ", ".join(f"{size.size}: {size.mean:.1%}" for size in measured.sizes)
+        lines.append(f"accuracy by number of members {sizes}; mean disagreement {measured.disagreement:.3f} nats")
+    if vote.worst_pairs:
+        lines.append("most often confused:")
+        lines += [f"  {labels[p.true]} taken for {labels[p.predicted]}: {p.count}" for p in vote.worst_pairs]
+    for line in lines:
+        _out.print(line, markup=False)
+
+
+def _as_json(measured: "CommitteeEvaluation", labels: Sequence[str]) -> dict[str, Any]:
+    vote = measured.committee
+    return {
+        "accuracy": vote.accuracy,
+        "accuracy_interval": vote.interval,
+        "macro_f1": vote.macro_f1,
+        "expected_calibration_error": vote.expected_calibration_error,
+        "n": vote.n,
+        "members": measured.members,
+        "accuracy_by_size": [asdict(size) for size in measured.sizes],
+        "disagreement": measured.disagreement,
+        "worst_pairs": [
+            {"true": labels[p.true], "predicted": labels[p.predicted], "count": p.count} for p in vote.worst_pairs
+        ],
+    }
+
+
+def _print_rows(title: str, rows: "Sequence[ResultRow]") -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    table.add_column("accuracy", justify="right")
+    table.add_column("95 % interval", justify="right")
+    best = max(row.accuracy for row in rows)
+    for row in rows:
+        style = "bold" if row.accuracy == best else None
+        table.add_row(row.name, f"{row.accuracy:.1%}", f"{row.low:.1%} to {row.high:.1%}", style=style)
+    _out.print(table)
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config: Annotated[Path | None, Parameter(show=False)] = None,
+) -> None:
+    """Run a command, with defaults from a TOML file: a table a command, a key an option."""
+    if config is not None:
+        if not config.is_file():
+            raise InputError(f"there is no file {config}; --config takes a TOML file with a table for each command")
+        app.config = (Toml(config),)
+    app(tokens, exit_on_error=False, print_error=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 fine, 1 training failed, 2 wrong use or bad input, 130 interrupted."""
+    sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        app.meta(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError:
+        return InputError.exit_code
+    except InterruptedByUserError as error:
+        again = shlex.join(["tinylm", *arguments, *([] if "--resume" in arguments else ["--resume"])])
+        _err.print(f"\n{error}; to go on:\n  {again}", markup=False, soft_wrap=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _err.print("\ninterrupted")
+        return InterruptedByUserError.exit_code
+    except TinyLMError as error:
+        return _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        return _fail(str(MissingExtraError(_EXTRAS[error.name], "This command")), InputError.exit_code)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return _fail(f"{error.strerror or error}{where}", TinyLMError.exit_code)
+    return 0
+
+
+_EXTRAS = {
+    **dict.fromkeys(("torch", "datasets", "pyarrow", "sklearn", "scipy"), "train"),
+    **dict.fromkeys(("altair", "vl_convert"), "study"),
+}
+
+
+def _fail(message: str, code: int) -> int:
+    _err.print(f"error: {message}", style="red", markup=False, soft_wrap=True)
+    return code

@@ -1,0 +1,79 @@
+"""How good a committee is on labelled text: its measures, those of its members, and of every smaller committee."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinylm import metrics, voting
+from tinylm.committee import Committee
+from tinylm.errors import InputError
+from tinylm.pipeline import TaskSource
+from tinylm.runs import read_record
+from tinylm.text.examples import Examples
+from tinylm.text.task import load_examples
+
+
+@dataclass(frozen=True)
+class CommitteeEvaluation:
+    """Measures of a committee.
+
+    Attributes:
+        committee: of the vote.
+        members: accuracy of each member, 0 to 1.
+        sizes: accuracy of committees of 1, 2, ... all members, mean over subsets.
+        disagreement: mean mutual information between member and prediction, in nats.
+    """
+
+    committee: metrics.Evaluation
+    members: tuple[float, ...]
+    sizes: tuple[voting.SizeAccuracy, ...]
+    disagreement: float
+
+
+def evaluate_committee(committee: Committee, examples: Examples) -> CommitteeEvaluation:
+    """Measure a committee on examples whose labels are positions in `committee.labels`."""
+    votes = committee.votes(examples.texts)
+    return CommitteeEvaluation(
+        committee=metrics.evaluate(voting.vote(votes, committee.vote), examples.labels),
+        members=tuple(float(np.mean(vote.argmax(1) == examples.labels)) for vote in votes),
+        sizes=tuple(voting.accuracy_by_size(votes, examples.labels, committee.vote)),
+        disagreement=float(voting.disagreement(votes).mean()),
+    )
+
+
+def examples_to_evaluate(
+    model: Path, labels: tuple[str, ...], source: TaskSource, data_dir: str | Path | None
+) -> Examples:
+    """The examples that a model is evaluated on.
+
+    The source that the model was trained on gives the test part of that training; a file of its own is taken
+    whole; a folder, a hub data set or a name gives its test part.
+
+    Args:
+        model: folder of the model.
+        labels: its labels.
+        source: the labelled text.
+        data_dir: where data sets known by name are looked for.
+
+    Raises:
+        InputError: the source cannot be read, or has a label that the model does not know.
+    """
+    record = read_record(model)
+    trained_on = TaskSource(**record["task_source"]) if record.get("task_source") else None
+    if trained_on is not None and trained_on.source == source.absolute().source and source.test is None:
+        task = trained_on.load(data_dir, record["settings"]["seed"])
+        return _relabelled(task.test, task.labels, labels)
+    if source.test is None and Path(source.source).is_file():
+        return load_examples(source.source, labels, source.text_column, source.label_column)
+    task = source.load(data_dir, 0)
+    return _relabelled(task.test, task.labels, labels)
+
+
+def _relabelled(examples: Examples, own: tuple[str, ...], labels: tuple[str, ...]) -> Examples:
+    position = {label: index for index, label in enumerate(labels)}
+    unknown = [label for label in own if label not in position]
+    if unknown:
+        raise InputError(f"the model does not know the label {unknown[0]!r}; it knows {', '.join(labels)}")
+    renumbered = np.array([position[label] for label in own])
+    return Examples(examples.texts, renumbered[examples.labels])

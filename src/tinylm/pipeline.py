@@ -1,0 +1,346 @@
+"""The main job, step by step: text to pre-trained members, members and labels to a committee.
+
+The command line and the Python interface both call these functions. Each finished step is kept in its output
+folder and never done again when the run is resumed or more members are asked for.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tinylm.committee import Committee, load, write_committee
+from tinylm.errors import InputError
+from tinylm.model.checkpoint import CONFIG, read_config
+from tinylm.model.config import DEFAULT_PRESET, ModelConfig
+from tinylm.model.config import preset as preset_shape
+from tinylm.progress import Progress, Silent
+from tinylm.runs import RUN, claim, read_record
+from tinylm.storage import cache_folder, new_folder
+from tinylm.text.corpus import Corpus, open_corpus
+from tinylm.text.task import Task, load_task
+from tinylm.text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+from tinylm.text.tokens import tokenise
+from tinylm.train.distributed import join_world
+from tinylm.train.finetune import finetune_member
+from tinylm.train.pretrain import pretrain_member
+from tinylm.train.settings import FinetuneSettings, PretrainSettings
+from tinylm.voting import Vote
+
+PRETRAINED = "pretrained"
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True)
+class Base:
+    """Pre-trained members, ready to be fine-tuned.
+
+    Attributes:
+        folder: where they are.
+        members: a model folder each.
+    """
+
+    folder: Path
+    members: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """Where labelled text comes from, and how it is read; see `load_task`.
+
+    Attributes:
+        source: file, folder, hub data set, or a name such as ag_news.
+        test: file of the test part.
+        text_column: the column of the text; found by the usual names when None.
+        label_column: the column of the label; found by the usual names when None.
+        train_per_label: training rows a label.
+        test_per_label: test rows a label.
+    """
+
+    source: str
+    test: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    train_per_label: int | None = None
+    test_per_label: int | None = None
+
+    def load(self, data_dir: str | Path | None, seed: int) -> Task:
+        """Read it."""
+        return load_task(**asdict(self), data_dir=data_dir, seed=seed)
+
+    def absolute(self) -> "TaskSource":
+        """The same, with paths that hold from any folder."""
+        return replace(self, source=_where(self.source), test=None if self.test is None else _where(self.test))
+
+
+def pretrain(
+    corpus: str | Path | Sequence[str] | Corpus,
+    *,
+    output: str | Path | None = None,
+    members: int = 1,
+    preset: str | Sequence[str] = DEFAULT_PRESET,
+    vocabulary: str | Path | None = None,
+    documents: int | None = None,
+    text_column: str | None = None,
+    data_dir: str | Path | None = None,
+    settings: PretrainSettings | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    **changes: Any,
+) -> Base:
+    """Pre-train the members of a committee on unlabelled text, each with weights, order and masks of its own.
+
+    Args:
+        corpus: the text; see `open_corpus`.
+        output: folder to write; one in tinylm's cache, named by what is asked, when None (and then resumed).
+        members: how many.
+        preset: shape of the members, by name; several names take turns.
+        vocabulary: a vocabulary to use, see `load_tokenizer`; trained on the corpus when None.
+        documents: how many documents to use, drawn by seed; all when None.
+        text_column: the column of the text; found by the usual names when None.
+        data_dir: where data sets and vocabularies known by name are looked for.
+        settings: how to train.
+        resume: go on with what `output` holds.
+        progress: who listens.
+        changes: fields of `PretrainSettings`, such as `budget="20m"`.
+
+    Raises:
+        InputError: bad text, settings or folder.
+        InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
+        DivergedError: the loss exploded.
+    """
+    settings = replace(settings or PretrainSettings(), **changes)
+    names = (preset,) if isinstance(preset, str) else tuple(preset)
+    shapes = [preset_shape(name) for name in names]
+    _require_members(members)
+    if not isinstance(corpus, Corpus):
+        corpus = open_corpus(
+            corpus, text_column=text_column, documents=documents, seed=settings.seed, data_dir=data_dir
+        )
+    record = {
+        "corpus": corpus.name,
+        "corpus_fingerprint": corpus.fingerprint,
+        "presets": names,
+        "vocabulary": None if vocabulary is None else str(vocabulary),
+        "settings": asdict(settings),
+    }
+    folder = Path(output) if output is not None else _cached("bases", record)
+    world = join_world()
+    progress = progress or Silent()
+    if not world.leads:
+        progress = Silent()
+    with world.leader_first():
+        claim(folder, record, resume=resume or output is None or not world.leads)
+    for index in range(members):
+        target = folder / f"member-{index}"
+        if (target / CONFIG).is_file():
+            progress.say(f"member {index} is pre-trained already: {target}")
+            continue
+        shape = shapes[index % len(shapes)]
+        with world.leader_first():
+            tokenizer = _vocabulary(folder, corpus, shape, vocabulary, data_dir, progress)
+            tokens = tokenise(corpus, tokenizer, progress=progress)
+        shape = replace(shape, vocab_size=tokenizer.vocab_size)
+        pretrain_member(target, index, shape, tokens, tokenizer, settings, world, progress)
+    return Base(folder, tuple(folder / f"member-{index}" for index in range(members)))
+
+
+def finetune(
+    base: Base | str | Path,
+    task: Task | TaskSource | str | Path,
+    *,
+    output: str | Path | None = None,
+    members: int | None = None,
+    data_dir: str | Path | None = None,
+    vote: Vote = "probability",
+    settings: FinetuneSettings | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    **changes: Any,
+) -> Committee:
+    """Fine-tune pre-trained members to labels, each by itself, and let them vote.
+
+    Args:
+        base: what `pretrain` returned or wrote, or the folder of one BERT in the layout of Hugging Face.
+        task: the labelled text; `TaskSource` names its columns. Its test part is not looked at.
+        output: folder to write; one in tinylm's cache, named by what is asked, when None (and then resumed).
+        members: how many of the base's members to use; all when None.
+        data_dir: where data sets known by name are looked for.
+        vote: `probability` averages the members' probabilities, `logit` their logits.
+        settings: how to train.
+        resume: go on with what `output` holds.
+        progress: who listens.
+        changes: fields of `FinetuneSettings`, such as `epochs=5`.
+
+    Raises:
+        InputError: bad text, settings or folder.
+        InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
+        DivergedError: the loss exploded.
+    """
+    settings = replace(settings or FinetuneSettings(), **changes)
+    if not isinstance(base, Base):
+        base = open_base(base)
+    if members is not None:
+        _require_members(members)
+        if members > len(base.members):
+            raise InputError(
+                f"{base.folder} has {len(base.members)} pre-trained member(s), not {members}; "
+                "pre-train more of them first, with --resume"
+            )
+        base = Base(base.folder, base.members[:members])
+    source = None
+    if not isinstance(task, Task):
+        source = task if isinstance(task, TaskSource) else TaskSource(str(task))
+        task = source.load(data_dir, settings.seed)
+    record = {
+        "base": str(base.folder.absolute()),
+        "task": task.name,
+        "task_fingerprint": task.fingerprint,
+        "task_source": None if source is None else asdict(source.absolute()),
+        "settings": asdict(settings),
+    }
+    folder = Path(output) if output is not None else _cached("models", record)
+    claim(folder, record, resume=resume or output is None, beside=(PRETRAINED,))
+    progress = progress or Silent()
+    for note in task.notes:
+        progress.say(note)
+    finetune_members(folder, base.members, task, settings, progress)
+    names = [f"member-{index}" for index in range(len(base.members))]
+    write_committee(folder, names, task.labels, vote)
+    return load(folder)
+
+
+def train(
+    corpus: str | Path | Sequence[str] | Corpus,
+    task: Task | TaskSource | str | Path,
+    *,
+    output: str | Path,
+    members: int = 2,
+    preset: str | Sequence[str] = DEFAULT_PRESET,
+    vocabulary: str | Path | None = None,
+    documents: int | None = None,
+    corpus_column: str | None = None,
+    data_dir: str | Path | None = None,
+    vote: Vote = "probability",
+    pretraining: PretrainSettings | None = None,
+    finetuning: FinetuneSettings | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Committee:
+    """Pre-train, fine-tune, vote: `pretrain` into `output`/pretrained, then `finetune` into `output`.
+
+    The task is read before anything is trained, so that what is wrong with it is said at once.
+    The arguments are those of the two functions.
+    """
+    finetuning = finetuning or FinetuneSettings()
+    output = Path(output)
+    if isinstance(task, TaskSource | str | Path):
+        task = task if isinstance(task, TaskSource) else TaskSource(str(task))
+        task.load(data_dir, finetuning.seed)
+    if (output / RUN).is_file() and not resume:
+        raise InputError(f"{output} already holds a run; add --resume to go on with it, or choose another folder")
+    base = pretrain(
+        corpus,
+        output=output / PRETRAINED,
+        members=members,
+        preset=preset,
+        vocabulary=vocabulary,
+        documents=documents,
+        text_column=corpus_column,
+        data_dir=data_dir,
+        settings=pretraining,
+        resume=resume,
+        progress=progress,
+    )
+    return finetune(
+        base,
+        task,
+        output=output,
+        data_dir=data_dir,
+        vote=vote,
+        settings=finetuning,
+        resume=resume,
+        progress=progress,
+    )
+
+
+def finetune_members(
+    folder: Path,
+    members: Sequence[Path],
+    task: Task,
+    settings: FinetuneSettings,
+    progress: Progress,
+    *,
+    from_scratch: bool = False,
+) -> None:
+    """Fine-tune each member into `folder`/member-i, unless it is there.
+
+    Args:
+        folder: where they go.
+        members: folders of pre-trained members.
+        task: what to learn.
+        settings: how.
+        progress: who listens.
+        from_scratch: keep of a member only its shape and vocabulary, and draw its weights anew.
+    """
+    for index, member in enumerate(members):
+        target = folder / f"member-{index}"
+        if (target / CONFIG).is_file():
+            progress.say(f"member {index} is fine-tuned already: {target}")
+            continue
+        start: Path | ModelConfig = read_config(member)[0] if from_scratch else member
+        finetune_member(target, index, start, load_tokenizer(member), task, settings, join_world(), progress)
+
+
+def open_base(folder: str | Path) -> Base:
+    """The pre-trained members in a folder that `pretrain` or `train` wrote, or one BERT in Hugging Face's layout.
+
+    Raises:
+        InputError: there are none.
+    """
+    folder = Path(folder)
+    if (folder / PRETRAINED).is_dir():
+        folder = folder / PRETRAINED
+    elif (folder / "committee.json").is_file():
+        raise InputError(f"{folder} is fine-tuned already; give the folder that `tinylm pretrain` wrote")
+    found = sorted(folder.glob(f"member-*/{CONFIG}"), key=lambda path: int(path.parent.name.split("-")[1]))
+    if found:
+        return Base(folder, tuple(path.parent for path in found))
+    if (folder / CONFIG).is_file():
+        return Base(folder, (folder,))
+    what = "has no finished member yet" if read_record(folder) else "holds no pre-trained model"
+    raise InputError(f"{folder} {what}; give the folder that `tinylm pretrain` wrote")
+
+
+def _vocabulary(
+    folder: Path,
+    corpus: Corpus,
+    shape: ModelConfig,
+    vocabulary: str | Path | None,
+    data_dir: str | Path | None,
+    progress: Progress,
+) -> Tokenizer:
+    if vocabulary is not None:
+        return load_tokenizer(vocabulary, data_dir)
+    kept = folder / f"vocabulary-{shape.vocab_size}"
+    if not kept.is_dir():
+        tokenizer = train_tokenizer(corpus.documents(), shape.vocab_size, progress=progress)
+        with new_folder(kept) as temporary:
+            tokenizer.save(temporary)
+    return load_tokenizer(kept)
+
+
+def _require_members(members: int) -> None:
+    if members < 1:
+        raise InputError(f"members is {members}; a committee needs at least 1")
+
+
+def _where(source: str) -> str:
+    return str(Path(source).absolute()) if Path(source).exists() else source
+
+
+def _cached(kind: str, record: dict[str, Any]) -> Path:
+    name = hashlib.blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=8).hexdigest()
+    return cache_folder() / kind / name

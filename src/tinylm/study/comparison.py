@@ -1,0 +1,69 @@
+"""Is pre-training worth it? The committee beside its members, the same members from scratch, and tf-idf."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tinylm.committee import load, write_committee
+from tinylm.evaluation import CommitteeEvaluation, evaluate_committee
+from tinylm.metrics import accuracy_interval
+from tinylm.pipeline import SCRATCH, Base, finetune_members
+from tinylm.progress import Progress
+from tinylm.storage import write_json
+from tinylm.study.report import ResultRow
+from tinylm.study.rivals import tfidf_svm
+from tinylm.text.task import Task
+from tinylm.train.settings import FinetuneSettings
+from tinylm.voting import Vote
+
+RESULTS = "results.json"
+
+
+def compare(
+    folder: Path,
+    base: Base,
+    measured: CommitteeEvaluation,
+    task: Task,
+    settings: FinetuneSettings,
+    vote: Vote,
+    progress: Progress,
+) -> list[ResultRow]:
+    """Measure the committee and its rivals on the test part of a task, and keep the rows in `results.json`.
+
+    Args:
+        folder: of the committee; the members from scratch go to `scratch` in it.
+        base: its pre-trained members, whose shapes and vocabularies those from scratch take.
+        measured: what the committee fine-tuned from `base` reaches on the test part.
+        task: what it was fine-tuned to.
+        settings: how; the members from scratch are trained the same way.
+        vote: how it votes.
+        progress: who listens.
+    """
+    started = time.perf_counter()
+    guesses = tfidf_svm(task.train.texts, task.train.labels.tolist(), task.test.texts)
+    right = float(np.mean(guesses == task.test.labels))
+    rows = [_row("tf-idf + linear SVM", right, len(task.test), time.perf_counter() - started)]
+    scratch_folder = folder / SCRATCH
+    finetune_members(scratch_folder, base.members, task, settings, progress, from_scratch=True)
+    names = [f"member-{index}" for index in range(len(base.members))]
+    write_committee(scratch_folder, names, task.labels, vote)
+    scratch = evaluate_committee(load(scratch_folder), task.test)
+    rows += _rows("from scratch", scratch)
+    rows += _rows("pre-trained", measured)
+    write_json(folder / RESULTS, {"task": task.name, "test": len(task.test), "rows": [vars(row) for row in rows]})
+    return rows
+
+
+def _rows(name: str, measured: CommitteeEvaluation) -> Sequence[ResultRow]:
+    n, members = measured.committee.n, len(measured.members)
+    one = _row(f"{name}, one member", float(np.mean(measured.members)), n)
+    if members == 1:
+        return [one]
+    return [one, _row(f"{name}, committee of {members}", measured.committee.accuracy, n)]
+
+
+def _row(name: str, accuracy: float, n: int, seconds: float | None = None) -> ResultRow:
+    low, high = accuracy_interval(round(accuracy * n), n)
+    return ResultRow(name, accuracy, low, high, seconds)

@@ -1,0 +1,71 @@
+"""Progress in a terminal: a bar where there is one, a line now and then where there is not.
+
+Everything goes to standard error, so that results can be piped.
+"""
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+_SECONDS_BETWEEN_LINES = 15.0
+
+
+class TerminalProgress:
+    """Draws long work with rich.
+
+    Args:
+        console: where to draw.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Bars | None = None
+        self._what, self._unit, self._total = "", "", None  # type: tuple[str, str, float | None]
+        self._started = self._last_line = 0.0
+
+    def say(self, message: str) -> None:
+        """Print a line above the bar."""
+        style = "yellow" if message.startswith("warning") else None
+        self._console.print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def start(self, what: str, total: float | None, unit: str) -> None:
+        """A stage begins."""
+        self.finish()
+        self._what, self._unit, self._total = what, unit, total
+        self._started = self._last_line = time.monotonic()
+        if self._console.is_terminal:
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=20),
+                TaskProgressColumn(show_speed=False),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[facts]}", markup=False),
+            )
+            self._bars = Bars(*columns, console=self._console, transient=True)
+            self._bars.start()
+            self._bars.add_task(what, total=total, facts="")
+
+    def update(self, done: float, facts: str = "") -> None:
+        """How far it is."""
+        if self._bars is not None:
+            self._bars.update(self._bars.task_ids[0], completed=done, facts=facts)
+            return
+        now = time.monotonic()
+        if now - self._last_line < _SECONDS_BETWEEN_LINES:
+            return
+        self._last_line = now
+        self.say(f"{self._what}: {self._how_far(done, now)}{' · ' + facts if facts else ''}")
+
+    def finish(self) -> None:
+        """The stage is over."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def _how_far(self, done: float, now: float) -> str:
+        if self._total is None:
+            return f"{done:,.0f} {self._unit}"
+        left = (now - self._started) * (self._total - done) / max(done, 1e-9)
+        return f"{done / self._total:.0%}, {int(left // 60)}:{int(left % 60):02} to go"
