@@ -26,7 +26,7 @@ class Conv2dFrontEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class DepthwiseFrontEnd:
-    """One 1-D convolution over tokens, a filter of `kernel` tokens for each feature: a few thousand products a token."""
+    """One 1-D convolution over tokens, a filter of `kernel` tokens for a feature: some thousand products a token."""
 
     kernel: int
 
