@@ -96,7 +96,8 @@ class Committee:
 
     def predict_proba(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """What the committee says: probabilities of shape (texts, labels)."""
-        return voting.vote(self.votes(texts), self.vote)
+        votes = self.votes(texts)
+        return voting.vote(votes, self.vote) if votes.size else votes[0]
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """The most probable label of each text."""
@@ -104,7 +105,8 @@ class Committee:
 
     def disagreement(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """How much the members contradict each other: nats, of shape (texts,); see `voting.disagreement`."""
-        return voting.disagreement(self.votes(texts))
+        votes = self.votes(texts)
+        return voting.disagreement(votes) if votes.size else np.empty(0)
 
     def predictions(self, texts: Iterable[str]) -> Iterator[Prediction]:
         """Predictions as a stream, in the order of the texts, which are taken a few hundred at a time."""
@@ -123,7 +125,8 @@ class Committee:
             InputError: the folder holds something that is not a committee.
         """
         folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()) and not (folder / COMMITTEE).is_file():
+        is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+        if not is_free and not (folder / COMMITTEE).is_file():
             raise InputError(f"{folder} holds something else; choose a new folder for the committee")
         with new_folder(folder) as temporary:
             names = [f"member-{index}" for index in range(len(self))]
@@ -163,7 +166,9 @@ def load(folder: str | Path) -> Committee:
 def _read(path: Path) -> dict[str, Any]:
     try:
         stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if stored["members"] and stored["labels"] and stored["vote"] in ("probability", "logit"):
+        names_and_labels = (stored["members"], stored["labels"])
+        are_names = all(isinstance(x, list) and x and all(isinstance(y, str) for y in x) for x in names_and_labels)
+        if are_names and stored["vote"] in ("probability", "logit"):
             return stored
     except (ValueError, KeyError, TypeError):
         pass

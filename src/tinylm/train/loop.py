@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinylm.errors import DivergedError, InterruptedByUserError
+from tinylm.errors import DivergedError, InputError, InterruptedByUserError
 from tinylm.progress import Progress
 from tinylm.seeds import torch_generator
 from tinylm.storage import write_text
@@ -119,7 +119,8 @@ class Loop:
         Raises:
             InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
             DivergedError: the loss exploded; the last checkpoint is kept.
-            InputError: the checkpoint is of another model, or the disk is too full.
+            InputError: the checkpoint is of another model, the disk is too full, or a batch has fewer rows than
+                there are processes.
         """
         require_space(self.folder, self.job.model)
         self._restore()
@@ -155,7 +156,13 @@ class Loop:
         batch = self.job.batch(step)
         total = 0.0
         mine = batch.part(self.world.rank, self.world.size)
-        for index, part in enumerate(mine.parts(self.settings.accumulation)):
+        fewest = len(batch.ids) // self.world.size
+        if fewest == 0:
+            raise InputError(
+                f"a batch of {len(batch.ids)} rows cannot be shared by {self.world.size} processes; raise batch_size"
+            )
+        # Processes meet after each part, so all make as many.
+        for index, part in enumerate(mine.parts(min(self.settings.accumulation, fewest))):
             generator = torch_generator(
                 self.settings.seed, "dropout", step, self.world.rank, index, device=self.world.device
             )

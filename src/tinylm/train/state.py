@@ -122,8 +122,8 @@ def require_space(folder: Path, model: nn.Module) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise InputError(
-            f"{existing} has {free / 2**20:,.0f} MB free and the checkpoints of this model need {needed / 2**20:,.0f} MB; "
-            "free some space or choose another output folder"
+            f"{existing} has {free / 2**20:,.0f} MB free and the checkpoints of this model need "
+            f"{needed / 2**20:,.0f} MB; free some space or choose another output folder"
         )
 
 

@@ -1,0 +1,112 @@
+"""Every row once an epoch, in an order that seed and step alone decide."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinylm.train.batches import Batch, Order, pad_mask
+
+sizes = st.integers(1, 300)
+
+
+@st.composite
+def orders(draw):
+    rows, batch, seed = draw(sizes), draw(st.integers(1, 40)), draw(st.integers(0, 2**32))
+    lengths = np.random.default_rng(seed).integers(3, draw(st.sampled_from([4, 60])), rows)
+    return lengths, batch, seed
+
+
+@given(orders(), st.integers(0, 3))
+def test_each_epoch_has_every_row_once(settings, epoch):
+    order = Order(*settings)
+    per_epoch = order.batches_per_epoch
+    batches = [order.batch(epoch * per_epoch + i) for i in range(per_epoch)]
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(settings[0])))
+    sizes_of = {len(batch) for batch in batches}
+    assert max(sizes_of) - min(sizes_of) <= 1
+    assert min(sizes_of) >= 1
+    # As near to the size that was asked as whole batches allow.
+    assert per_epoch == max(1, round(len(settings[0]) / settings[1]))
+
+
+@given(orders(), st.lists(st.integers(0, 100), min_size=1, max_size=6))
+def test_a_step_alone_decides(settings, steps):
+    """Asked in any order, after any other step, the batch is the same."""
+    one = Order(*settings)
+    seen = [one.batch(step) for step in steps]
+    for step, batch in zip(steps, seen, strict=True):
+        assert np.array_equal(Order(*settings).batch(step), batch)
+
+
+def test_epochs_and_seeds_differ():
+    lengths = np.full(64, 5)
+    orders_of = [
+        np.concatenate([Order(lengths, 8, seed).batch(step) for step in range(start, start + 8)]).tolist()
+        for seed, start in ((0, 0), (0, 8), (1, 0))
+    ]
+    assert len({tuple(order) for order in orders_of}) == 3
+    assert orders_of[0] != sorted(orders_of[0])
+
+
+def test_rows_of_like_length_come_together():
+    lengths = np.random.default_rng(0).integers(3, 128, 5000)
+
+    def padding(batches):
+        return sum(lengths[batch].max() * len(batch) for batch in batches) / lengths.sum() - 1
+
+    order = Order(lengths, 32, 0)
+    together = padding([order.batch(step) for step in range(order.batches_per_epoch)])
+    shuffled = padding(np.array_split(np.random.default_rng(1).permutation(5000), order.batches_per_epoch))
+    assert shuffled > 0.8
+    assert together < 0.1
+
+
+def test_batches_come_in_no_order_of_length():
+    """Short rows first would make the beginning of an epoch another task than its end."""
+    lengths = np.random.default_rng(0).integers(3, 128, 3200)
+    order = Order(lengths, 32, 0)
+    means = [lengths[order.batch(step)].mean() for step in range(order.batches_per_epoch)]
+    correlation = np.corrcoef(means, np.arange(len(means)))[0, 1]
+    # One hundred batches: 0.4 is four deviations.
+    assert abs(correlation) < 0.4
+
+
+def make(rows, *, masked=True, reads=True):
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(50, (rows, 7), generator=generator)
+    return Batch(
+        ids,
+        ids > 10 if masked else None,
+        ids[:, :3] % 7 if reads else None,
+        ids[:, :3] if reads else ids[:, 0],
+        weight=11,
+        tokens=99,
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"masked": False}, {"reads": False}])
+@pytest.mark.parametrize(("rows", "count"), [(8, 1), (8, 4), (7, 3), (2, 5), (1, 4)])
+def test_parts_share_the_rows(rows, count, options):
+    whole = make(rows, **options)
+    parts = list(whole.parts(count))
+    assert len(parts) == min(count, rows)
+    assert min(len(part.ids) for part in parts) >= 1
+    assert {(part.weight, part.tokens) for part in parts} == {(11, 99)}
+    for name in ("ids", "mask", "reads", "targets"):
+        tensors = [getattr(part, name) for part in parts]
+        if getattr(whole, name) is None:
+            assert tensors == [None] * len(parts)
+            continue
+        joined = torch.empty_like(getattr(whole, name))
+        for index, tensor in enumerate(tensors):
+            joined[index :: len(parts)] = tensor
+        assert torch.equal(joined, getattr(whole, name))
+
+
+def test_pad_mask():
+    ids = torch.zeros(3, 5, dtype=torch.long)
+    assert pad_mask(ids, np.array([5, 5, 5])) is None
+    assert pad_mask(ids, np.array([5, 2, 0])).sum(1).tolist() == [5, 2, 0]
+    assert pad_mask(ids, np.array([5, 2, 0]))[1].tolist() == [True, True, False, False, False]
