@@ -53,10 +53,9 @@ class Conv2dStack(nn.Module):
         super().__init__()
         widths = [1, *[shape.channels] * len(shape.kernels), 1]
         kernels = [*shape.kernels, 1]
+        self._kernels = kernels
         self.convolutions = nn.ModuleList(
-            # An even kernel pads one more at the end than at the start, which torch warns about once: it is wanted.
-            nn.Conv2d(widths[i], widths[i + 1], kernel, padding="same")
-            for i, kernel in enumerate(kernels)
+            nn.Conv2d(widths[i], widths[i + 1], kernel, padding=(kernel - 1) // 2) for i, kernel in enumerate(kernels)
         )
         self.norms = nn.ModuleList(MaskedBatchNorm2d(width) for width in widths[1:])
 
@@ -64,10 +63,12 @@ class Conv2dStack(nn.Module):
         """(batch, tokens, width) and (batch, tokens) to (batch, tokens, width)."""
         keep = None if mask is None else mask[:, None, :, None]
         image = x[:, None]
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+        for kernel, convolution, norm in zip(self._kernels, self.convolutions, self.norms, strict=True):
             if keep is not None:
                 image = image * keep
-            image = functional.gelu(norm(convolution(image), mask))
+            # `same` padding: an even kernel sees one more position after it than before.
+            more = 1 - kernel % 2
+            image = functional.gelu(norm(convolution(functional.pad(image, (0, more, 0, more))), mask))
         return image[:, 0]
 
 

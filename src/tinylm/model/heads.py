@@ -3,6 +3,8 @@
 Names and arithmetic are those of BERT (Devlin et al., 2019), so that checkpoints pass to and from `transformers`.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,6 +15,19 @@ from tinylm.seeds import torch_generator
 
 IGNORED = -100
 """The target of a read position that only fills up its row."""
+
+
+@dataclass(frozen=True)
+class Bag:
+    """The words of a text that its [CLS] is asked for, in no order.
+
+    Attributes:
+        ids: (batch, tokens) token ids.
+        weights: (batch, tokens) how much each counts in the loss.
+    """
+
+    ids: Tensor
+    weights: Tensor
 
 
 class MaskedTokenHead(nn.Module):
@@ -45,24 +60,35 @@ class MaskedLanguageModel(nn.Module):
         mask: Tensor | None,
         reads: Tensor,
         targets: Tensor,
+        bag: Bag | None = None,
         *,
         rate: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """The sum of the cross-entropies (nats) over the read positions that have a target.
+        """The sum of the cross-entropies (nats) over the read positions that have a target, and of the bags.
 
         Args:
             ids: (batch, tokens), masked.
             mask: (batch, tokens) bool or None; see `Encoder`.
             reads: (batch, reads) masked positions.
             targets: (batch, reads) the tokens that stood there, `IGNORED` where a row has fewer.
+            bag: what [CLS] is asked for; None does not read it.
             rate: dropout.
             generator: where dropout draws from.
         """
+        if bag is not None:
+            reads = torch.cat((torch.zeros_like(reads[:, :1]), reads), dim=1)
         hidden = self.encoder(ids, mask, reads, rate=rate, generator=generator)
         real = targets != IGNORED
-        logits = self.head(hidden[real], self.encoder.embeddings.word)
-        return functional.cross_entropy(logits.float(), targets[real], reduction="sum")
+        word = self.encoder.embeddings.word
+        if bag is None:
+            logits = self.head(hidden[real], word)
+            return functional.cross_entropy(logits.float(), targets[real], reduction="sum")
+        logits = self.head(torch.cat((hidden[:, 0], hidden[:, 1:][real])), word).float()
+        guessed = logits[: len(ids)].log_softmax(1).gather(1, bag.ids)
+        masked = functional.cross_entropy(logits[len(ids) :], targets[real], reduction="sum")
+        loss: Tensor = masked - (guessed * bag.weights).sum()
+        return loss
 
 
 class SequenceClassifier(nn.Module):

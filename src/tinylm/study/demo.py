@@ -74,8 +74,8 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
         output / REPORT,
         title="Which library does this text document?",
         summary=(
-            f"{_MEMBERS} language models with one layer each were pre-trained for {_BUDGET} on the documentation of the "
-            f"Python packages on this machine, then fine-tuned to tell {len(task.labels)} libraries apart from "
+            f"{_MEMBERS} language models with one layer each were pre-trained for {_BUDGET} on the documentation of "
+            f"the Python packages on this machine, then fine-tuned to tell {len(task.labels)} libraries apart from "
             f"{len(task.train)} labelled texts. Together they are right on {rows[-1].accuracy:.1%} of "
             f"{len(task.test):,} unseen texts; the same members without pre-training, on {rows[-3].accuracy:.1%}."
         ),

@@ -1,6 +1,6 @@
 """Batches: which rows an update sees, as a pure function of seed and step, and what the loop hands to a model."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -25,6 +25,7 @@ class Batch:
         targets: (batch, reads) token ids, or (batch,) classes.
         weight: terms of the loss in the whole batch, over all its parts and processes.
         tokens: real tokens in the whole batch.
+        words: (batch, tokens) ids before any were hidden, or None where [CLS] is not asked for them.
     """
 
     ids: Tensor
@@ -33,12 +34,11 @@ class Batch:
     targets: Tensor
     weight: int
     tokens: int
+    words: Tensor | None = None
 
     def part(self, index: int, count: int) -> "Batch":
         """Every `count`-th row from `index`; weight and tokens stay those of the whole."""
-        mask = None if self.mask is None else self.mask[index::count]
-        reads = None if self.reads is None else self.reads[index::count]
-        return Batch(self.ids[index::count], mask, reads, self.targets[index::count], self.weight, self.tokens)
+        return self._each(lambda rows: rows[index::count])
 
     def parts(self, count: int) -> "Iterator[Batch]":
         """The batch in `count` parts, or in one a row where it has fewer rows."""
@@ -47,11 +47,11 @@ class Batch:
 
     def to(self, device: str) -> "Batch":
         """The batch on a device."""
-        if device == "cpu":
-            return self
-        mask = None if self.mask is None else self.mask.to(device)
-        reads = None if self.reads is None else self.reads.to(device)
-        return Batch(self.ids.to(device), mask, reads, self.targets.to(device), self.weight, self.tokens)
+        return self if device == "cpu" else self._each(lambda rows: rows.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        changed = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return Batch(**{**vars(self), **changed})
 
 
 class Order:

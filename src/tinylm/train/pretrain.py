@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tinylm.model.checkpoint import save_model
 from tinylm.model.config import ModelConfig
-from tinylm.model.heads import IGNORED, MaskedLanguageModel, initialise
+from tinylm.model.heads import IGNORED, Bag, MaskedLanguageModel, initialise
 from tinylm.progress import Progress
 from tinylm.seeds import derive_seed, torch_generator
 from tinylm.storage import new_folder, write_json
@@ -27,6 +27,7 @@ from tinylm.train.settings import PretrainSettings
 TRAINING = "training.json"
 _VALIDATION_ROWS = 256
 _EVALUATIONS = 8
+_SMOOTHING = 1e-3
 
 
 class MaskedLanguageModelling(Job):
@@ -39,6 +40,7 @@ class MaskedLanguageModelling(Job):
         validation: rows to validate on; the first 256 are used, with masks that never change.
         tokenizer: the vocabulary.
         settings: rate of masking, batch size, seed.
+        counts: (vocabulary,) occurrences of each token in the corpus.
         validation_seed: of the fixed masks; the same for all members, so that their losses compare.
     """
 
@@ -53,6 +55,7 @@ class MaskedLanguageModelling(Job):
         validation: Rows,
         tokenizer: Tokenizer,
         settings: PretrainSettings,
+        counts: np.ndarray,
         validation_seed: int,
     ) -> None:
         self.name, self._model = name, model
@@ -62,6 +65,8 @@ class MaskedLanguageModelling(Job):
         self._order = Order(self._lengths, settings.batch_size, settings.seed)
         self._tokenizer = tokenizer
         self._special = torch.tensor([tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id])
+        unknown = torch.tensor([tokenizer.unk_id])
+        self._word_weights = word_weights(counts, torch.cat((self._special, unknown)))
         self._masking = Masking(rate=settings.mask_rate)
         self.batches_per_epoch = self._order.batches_per_epoch
         self.chance_loss = math.log(tokenizer.vocab_size)
@@ -84,13 +89,15 @@ class MaskedLanguageModelling(Job):
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Tensor:
         """The sum of the cross-entropies of a part of a batch."""
         rate = self._settings.dropout
-        loss: Tensor = model(batch.ids, batch.mask, batch.reads, batch.targets, rate=rate, generator=generator)
+        bag = None if batch.words is None else self._bag(batch)
+        loss: Tensor = model(batch.ids, batch.mask, batch.reads, batch.targets, bag, rate=rate, generator=generator)
         return loss
 
     def validate(self) -> dict[str, float]:
         """Mean loss on the held-out rows."""
         device = next(self.model.parameters()).device.type
-        total = sum(self.loss(self.model, batch.to(device), None).item() for batch in self._held)
+        without_bag = (replace(batch, words=None).to(device) for batch in self._held)
+        total = sum(self.loss(self.model, batch, None).item() for batch in without_bag)
         return {"loss": total / sum(batch.weight for batch in self._held)}
 
     def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
@@ -107,7 +114,33 @@ class MaskedLanguageModelling(Job):
             ids, self._special, self._masking, self._tokenizer.mask_id, self._tokenizer.vocab_size, generator
         )
         weight = max(1, int((masked.targets != IGNORED).sum()))
-        return Batch(masked.inputs, pad_mask(ids, lengths), masked.reads, masked.targets, weight, int(lengths.sum()))
+        mask = pad_mask(ids, lengths)
+        words = ids if self._settings.bag_of_words else None
+        return Batch(masked.inputs, mask, masked.reads, masked.targets, weight, int(lengths.sum()), words)
+
+    def _bag(self, batch: Batch) -> Bag:
+        """The words of each row, weighted to count `bag_of_words` times as much as its hidden tokens together."""
+        assert batch.words is not None
+        weights = self._word_weights.to(batch.words.device)[batch.words]
+        hidden = (batch.targets != IGNORED).sum(1, keepdim=True)
+        share = weights / weights.sum(1, keepdim=True).clamp(min=1e-9)
+        return Bag(batch.words, share * hidden * self._settings.bag_of_words)
+
+
+def word_weights(counts: np.ndarray, special_ids: Tensor) -> Tensor:
+    """How much each token counts in a bag: a / (a + its frequency), a = 1e-3 (Arora et al., 2017, equation 4).
+
+    Args:
+        counts: (vocabulary,) occurrences in the corpus.
+        special_ids: tokens that do not count.
+
+    Returns:
+        (vocabulary,) float32, 0 to 1: near 1 for rare tokens, near 0 for the most frequent.
+    """
+    frequency = torch.from_numpy(counts / max(1, counts.sum()))
+    weights = _SMOOTHING / (_SMOOTHING + frequency)
+    weights[special_ids] = 0.0
+    return weights.float()
 
 
 def default_learning_rate(shape: ModelConfig) -> float:
@@ -158,7 +191,7 @@ def pretrain_member(
     initialise(model, member.seed)
     model.to(world.device)
     name = f"pre-training member {index}"
-    job = MaskedLanguageModelling(name, model, train, validation, tokenizer, member, settings.seed)
+    job = MaskedLanguageModelling(name, model, train, validation, tokenizer, member, tokens.counts, settings.seed)
     precision, reason = choose_precision(member.precision, shape, shape.positions * member.batch_size, world.device)
     partial = folder.with_name(f"{folder.name}.partial")
     progress.say(f"{name}: {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M weights; {reason}")

@@ -53,12 +53,12 @@ class TrainingSettings:
         seconds_of(self.save_every)
         for name in ("steps", "epochs", "batch_size", "accumulation", "learning_rate", "clip"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:
                 raise InputError(f"{name} is {value}; it must be above 0")
         for name in ("warmup", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
-        if self.weight_decay < 0:
+        if not self.weight_decay >= 0:
             raise InputError(f"weight_decay is {self.weight_decay}; it must be at least 0")
         if self.accumulation > self.batch_size:
             raise InputError(
@@ -74,16 +74,20 @@ class PretrainSettings(TrainingSettings):
     Attributes:
         rows: packed cuts whole documents into full rows; first takes the beginning of each document (the paper).
         mask_rate: share of tokens hidden.
+        bag_of_words: weight of asking [CLS] for the words of its row, beside the hidden tokens; 0 as the paper.
     """
 
     rows: Literal["packed", "first"] = "packed"
     mask_rate: float = 0.15
+    bag_of_words: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
         super().__post_init__()
         if not 0 < self.mask_rate < 1:
             raise InputError(f"mask_rate is {self.mask_rate}; it must be above 0 and below 1")
+        if self.bag_of_words < 0:
+            raise InputError(f"bag_of_words is {self.bag_of_words}; it must be at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
