@@ -1,7 +1,8 @@
 """Is pre-training worth it? The committee beside its members, the same members from scratch, and tf-idf."""
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tinylm.storage import write_json
 from tinylm.study.report import ResultRow
 from tinylm.study.rivals import tfidf_svm
 from tinylm.text.task import Task
+from tinylm.train.pretrain import TRAINING
 from tinylm.train.settings import FinetuneSettings
 from tinylm.voting import Vote
 
@@ -50,20 +52,27 @@ def compare(
     names = [f"member-{index}" for index in range(len(base.members))]
     write_committee(scratch_folder, names, task.labels, vote)
     scratch = evaluate_committee(load(scratch_folder), task.test)
-    rows += _rows("from scratch", scratch)
-    rows += _rows("pre-trained", measured)
+    members = [folder / name for name in names]
+    rows += _rows("from scratch", scratch, _seconds(scratch_folder / name for name in names))
+    rows += _rows("pre-trained", measured, _seconds(members) + _seconds(base.members))
     write_json(folder / RESULTS, {"task": task.name, "test": len(task.test), "rows": [vars(row) for row in rows]})
     return rows
 
 
-def _rows(name: str, measured: CommitteeEvaluation) -> Sequence[ResultRow]:
+def _rows(name: str, measured: CommitteeEvaluation, seconds: float) -> Sequence[ResultRow]:
     n, members = measured.committee.n, len(measured.members)
-    one = _row(f"{name}, one member", float(np.mean(measured.members)), n)
+    one = _row(f"{name}, one member", float(np.mean(measured.members)), n, seconds / members)
     if members == 1:
         return [one]
-    return [one, _row(f"{name}, committee of {members}", measured.committee.accuracy, n)]
+    return [one, _row(f"{name}, committee of {members}", measured.committee.accuracy, n, seconds)]
 
 
-def _row(name: str, accuracy: float, n: int, seconds: float | None = None) -> ResultRow:
+def _seconds(members: Iterable[Path]) -> float:
+    """Time that training took; a base that came from elsewhere counts for nothing."""
+    records = (member / TRAINING for member in members)
+    return sum(float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) for path in records if path.is_file())
+
+
+def _row(name: str, accuracy: float, n: int, seconds: float) -> ResultRow:
     low, high = accuracy_interval(round(accuracy * n), n)
     return ResultRow(name, accuracy, low, high, seconds)

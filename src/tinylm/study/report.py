@@ -275,7 +275,7 @@ def _spec(chart: Chart) -> dict[str, Any]:
     x = alt.X(
         "x:Q",
         title=chart.x,
-        axis=alt.Axis(tickCount=6, grid=False, format="~s" if furthest >= 10_000 else ",~g"),
+        axis=alt.Axis(tickCount=6, grid=False, format="~s" if furthest >= 10_000 else ",~r"),
         scale=alt.Scale(nice=False),
     )
     y = alt.Y("y:Q", title=chart.y, axis=alt.Axis(tickCount=5), scale=alt.Scale(zero=False))
