@@ -24,6 +24,7 @@ from tinylm.train import loop as loop_module
 from tinylm.train import state as state_module
 from tinylm.train.distributed import World
 from tinylm.train.finetune import Classification, finetune_member
+from tinylm.train.masking import mask_rows
 from tinylm.train.optimiser import Optimiser
 from tinylm.train.pretrain import MaskedLanguageModelling, pretrain_member
 from tinylm.train.settings import FinetuneSettings, PretrainSettings, TrainingSettings
@@ -101,7 +102,8 @@ def test_two_halves_of_pre_training_are_the_whole(pretrain, shape, metrics, tmp_
         with pytest.raises(InterruptedByUserError, match=rf"interrupted after update {step}; everything so far"):
             pretrain(halves, config=config, interrupt_at=step, **settings)
         assert not halves.exists()
-        assert latest(halves.with_name("halves.partial")).name == f"step-{step:09d}"
+        kept = (tmp_path / "halves.partial" / "checkpoints").iterdir()
+        assert [path.name for path in kept] == [f"step-{step:09d}"]
     pretrain(halves, config=config, **settings)
     assert weights(halves) == weights(whole)
     assert metrics(halves) == metrics(whole)
@@ -145,6 +147,18 @@ def test_two_halves_of_fine_tuning_are_the_whole(finetune, metrics, tmp_path, pa
     assert metrics(halves) == metrics(whole)
     assert len(metrics(whole)) >= 5
     assert load_classifier(halves)[1] == ("late", "early")
+
+
+def test_every_update_hides_other_tokens(pretrain, tmp_path, monkeypatch):
+    seeds = []
+
+    def mask(*arguments):
+        seeds.append(arguments[-1].initial_seed())
+        return mask_rows(*arguments)
+
+    monkeypatch.setattr("tinylm.train.pretrain.mask_rows", mask)
+    pretrain(tmp_path / "model", steps=6)
+    assert len(set(seeds)) == len(seeds) > 6
 
 
 def test_another_seed_gives_another_model(pretrain, tmp_path):
