@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinylm.model.config import ModelConfig
+from tinylm.model.cross_entropy import cross_entropy_sum
 from tinylm.model.encoder import Encoder, dropout
 from tinylm.seeds import torch_generator
 
@@ -83,10 +84,11 @@ class MaskedLanguageModel(nn.Module):
         word = self.encoder.embeddings.word
         if bag is None:
             logits = self.head(hidden[real], word)
-            return functional.cross_entropy(logits.float(), targets[real], reduction="sum")
-        logits = self.head(torch.cat((hidden[:, 0], hidden[:, 1:][real])), word).float()
-        guessed = logits[: len(ids)].log_softmax(1).gather(1, bag.ids)
-        masked = functional.cross_entropy(logits[len(ids) :], targets[real], reduction="sum")
+            return cross_entropy_sum(logits, targets[real])
+        logits = self.head(torch.cat((hidden[:, 0], hidden[:, 1:][real])), word)
+        words, tokens = torch.split(logits, [len(ids), len(logits) - len(ids)])
+        guessed = words.float().log_softmax(1).gather(1, bag.ids)
+        masked = cross_entropy_sum(tokens, targets[real])
         loss: Tensor = masked - (guessed * bag.weights).sum()
         return loss
 
