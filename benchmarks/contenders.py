@@ -68,7 +68,7 @@ def tinylm_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
         rows = (Packed(tokens, documents, shape.positions) for documents in (train, held))
         model = MaskedLanguageModel(shape)
         initialise(model, settings.seed)
-        job = MaskedLanguageModelling("pre-training", model, *rows, tokenizer, settings, settings.seed)
+        job = MaskedLanguageModelling("pre-training", model, *rows, tokenizer, settings, tokens.counts, settings.seed)
         precision, _ = choose_precision("auto", shape, shape.positions * BATCH, "cpu")
         _run(job, settings, Path(folder), precision, pacer, texts=False)
 
