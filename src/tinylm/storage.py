@@ -22,7 +22,8 @@ def cache_folder() -> Path:
 def new_folder(target: Path) -> Iterator[Path]:
     """A temporary folder beside `target` that takes its name when the block ends well, and vanishes otherwise.
 
-    A folder that already has the name is replaced. A process killed inside the block leaves `target` as it was.
+    A folder that already has the name is replaced. A process killed inside the block leaves `target` as it was; one
+    killed in the instant between the two renames of a replacement leaves it under a hidden name beside it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

@@ -292,7 +292,7 @@ def test_a_budget_is_kept(pretrain, metrics, tmp_path):
 def test_epochs_are_passes_over_the_data(pretrain, tokens, tmp_path):
     pretrain(tmp_path / "model", steps=None, epochs=1.5, batch_size=32, rows="first")
     rows = len(split_documents(len(tokens), 0)[0])
-    assert training(tmp_path / "model")["updates"] == round(1.5 * round(rows / 32))
+    assert training(tmp_path / "model")["updates"] == round(1.5 * math.ceil(rows / 32))
 
 
 # What goes wrong

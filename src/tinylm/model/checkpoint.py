@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tinylm.errors import InputError
+from tinylm.errors import InputError, TinyLMError
 from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd, ModelConfig
 from tinylm.model.heads import MaskedLanguageModel, SequenceClassifier
 from tinylm.storage import write_json
@@ -76,7 +76,10 @@ def save_model(
         labels: names of the classes, for a classifier.
     """
     tensors = {hugging_face_name(name): tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    try:
+        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise TinyLMError(f"cannot write {folder / WEIGHTS} ({error}); free some space and resume") from error
     write_json(folder / CONFIG, _to_json(model, tokenizer, labels))
     tokenizer.save(folder)
 

@@ -23,12 +23,25 @@ class Conv2dFrontEnd:
     kernels: tuple[int, ...]
     channels: int
 
+    def __post_init__(self) -> None:
+        """Refuse a stack without convolutions, or of empty ones."""
+        if not self.kernels or min(*self.kernels, self.channels, 1) < 1:
+            raise InputError(
+                f"a front-end of kernels {self.kernels} and {self.channels} channels computes nothing; "
+                "give at least one kernel and one channel, each at least 1"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class DepthwiseFrontEnd:
     """One 1-D convolution over tokens, a filter of `kernel` tokens for a feature: some thousand products a token."""
 
     kernel: int
+
+    def __post_init__(self) -> None:
+        """Refuse an empty filter."""
+        if self.kernel < 1:
+            raise InputError(f"a filter of {self.kernel} tokens sees nothing; give at least 1")
 
 
 FrontEnd = Conv2dFrontEnd | DepthwiseFrontEnd

@@ -59,7 +59,7 @@ class Order:
 
     Args:
         lengths: (rows,) tokens of each row.
-        batch_size: rows a batch; batches of an epoch differ by one row at most, and none is left out.
+        batch_size: rows a batch at most; batches of an epoch differ by one row at most, and none is left out.
         seed: of the run.
     """
 
@@ -67,7 +67,7 @@ class Order:
         self._lengths = lengths
         self._seed = seed
         self._batch_size = batch_size
-        self.batches_per_epoch = max(1, round(len(lengths) / batch_size))
+        self.batches_per_epoch = -(-len(lengths) // batch_size)
         self._epoch = lru_cache(maxsize=1)(self._make_epoch)
 
     def batch(self, step: int) -> np.ndarray:

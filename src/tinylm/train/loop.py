@@ -189,7 +189,7 @@ class Loop:
         what = f"a mean loss of {average:.1f}" if exploded else f"a loss of {loss} with a gradient norm of {norm}"
         raise DivergedError(
             f"training diverged: {what} at update {self.state.step + 1:,}; lower the learning rate "
-            f"(it was {self.peak_rate:g}) and start again; "
+            f"(it was {self.peak_rate:g}) and start again in a new folder; "
             + (f"the last good checkpoint is {kept}" if kept else "no checkpoint had been made yet")
         )
 
