@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -340,6 +341,9 @@ def test_a_loss_far_above_chance_is_divergence(pretrain, tokenizer, tmp_path, mo
 
 class Pretended(World):
     """Several processes of which there is one."""
+
+    def leader_first(self):
+        return nullcontext()
 
     def wrap(self, model):
         return model

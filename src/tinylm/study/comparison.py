@@ -16,7 +16,7 @@ from tinylm.storage import write_json
 from tinylm.study.report import ResultRow
 from tinylm.study.rivals import tfidf_svm
 from tinylm.text.task import Task
-from tinylm.train.pretrain import TRAINING
+from tinylm.train.member import TRAINING
 from tinylm.train.settings import FinetuneSettings
 from tinylm.voting import Vote
 

@@ -20,7 +20,7 @@ from tinylm.study.comparison import compare
 from tinylm.study.report import Chart, Curve, NextStep, Reference, ResultRow, write_report
 from tinylm.text.library_task import library_task
 from tinylm.train.loop import METRICS
-from tinylm.train.pretrain import TRAINING
+from tinylm.train.member import TRAINING
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
 
 REPORT = "report.html"

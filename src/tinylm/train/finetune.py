@@ -1,8 +1,7 @@
 """Fine-tuning: classification with [CLS], of one member, stopping when validation no longer improves."""
 
 import math
-import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tinylm.model.checkpoint import load_masked_language_model, save_model
+from tinylm.model.checkpoint import load_masked_language_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import SequenceClassifier, initialise
 from tinylm.progress import Progress
 from tinylm.seeds import derive_seed
-from tinylm.storage import new_folder, write_json
 from tinylm.text.encoded import EncodedTexts
 from tinylm.text.examples import Examples, Task, hold_out
 from tinylm.text.tokenizer import Tokenizer
 from tinylm.train.batches import Batch, Order, pad_mask
 from tinylm.train.distributed import World
-from tinylm.train.loop import METRICS, Job, Loop
-from tinylm.train.precision import choose_precision
-from tinylm.train.pretrain import TRAINING
+from tinylm.train.loop import Job, Loop
+from tinylm.train.member import finish_member, partial_folder, settle_precision
 from tinylm.train.settings import FinetuneSettings
 
 _LEAST_EPOCHS, _LEAST_UPDATES = 8, 600
@@ -155,27 +152,14 @@ def finetune_member(
     name = f"fine-tuning {'member' if isinstance(start, Path) else 'from scratch, member'} {index}"
     job = Classification(name, model, tokenizer, train, validation, member)
     # One vector a text runs through the matrices, so their cast to bfloat16 is weighed against few rows.
-    precision, _ = choose_precision(member.precision, model.config, member.batch_size, world.device)
-    partial = folder.with_name(f"{folder.name}.partial")
+    partial = partial_folder(folder)
+    precision, _ = settle_precision(partial, member, model.config, member.batch_size, world)
     state = Loop(job, member, partial, precision, world, progress).run()
     progress.say(
         f"{name}: best after update {state.best_step:,} of {state.step:,}; "
         f"validation accuracy {100 * state.best['accuracy']:.1f} %"
     )
-    with new_folder(folder) as temporary:
-        save_model(temporary, model, tokenizer, task.labels)
-        shutil.copy(partial / METRICS, temporary / METRICS)
-        write_json(
-            temporary / TRAINING,
-            {
-                "settings": asdict(member),
-                "precision": str(precision).removeprefix("torch."),
-                "updates": state.step,
-                "seconds": state.seconds,
-                "validation": state.best,
-            },
-        )
-    shutil.rmtree(partial)
+    finish_member(folder, model, tokenizer, member, state, {"validation": state.best}, task.labels)
 
 
 def _start(start: Path | ModelConfig, labels: int, seed: int) -> SequenceClassifier:

@@ -1,30 +1,26 @@
 """Pre-training: masked language modelling (Devlin et al., 2019) of one member."""
 
 import math
-import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinylm.model.checkpoint import save_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import IGNORED, Bag, MaskedLanguageModel, initialise
 from tinylm.progress import Progress
 from tinylm.seeds import derive_seed, torch_generator
-from tinylm.storage import new_folder, write_json
 from tinylm.text.tokenizer import Tokenizer
 from tinylm.text.tokens import FirstTokens, Packed, Rows, TokenFile, split_documents
 from tinylm.train.batches import Batch, Order, pad_mask
 from tinylm.train.distributed import World
-from tinylm.train.loop import METRICS, Job, Loop
+from tinylm.train.loop import Job, Loop
 from tinylm.train.masking import Masking, mask_rows
-from tinylm.train.precision import choose_precision
+from tinylm.train.member import finish_member, partial_folder, settle_precision
 from tinylm.train.settings import PretrainSettings
 
-TRAINING = "training.json"
 _VALIDATION_ROWS = 256
 _EVALUATIONS = 8
 _SMOOTHING = 1e-3
@@ -192,8 +188,8 @@ def pretrain_member(
     model.to(world.device)
     name = f"pre-training member {index}"
     job = MaskedLanguageModelling(name, model, train, validation, tokenizer, member, tokens.counts, settings.seed)
-    precision, reason = choose_precision(member.precision, shape, shape.positions * member.batch_size, world.device)
-    partial = folder.with_name(f"{folder.name}.partial")
+    partial = partial_folder(folder)
+    precision, reason = settle_precision(partial, member, shape, shape.positions * member.batch_size, world)
     progress.say(f"{name}: {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M weights; {reason}")
     state = Loop(job, member, partial, precision, world, progress).run()
     loss, entropy = state.best["loss"], tokens.meta.entropy
@@ -205,21 +201,6 @@ def pretrain_member(
         progress.say(
             f"warning: member {index} has learnt no more than how frequent tokens are; train it longer or on more text"
         )
-    if not world.leads:
-        return
-    with new_folder(folder) as temporary:
-        save_model(temporary, model, tokenizer)
-        shutil.copy(partial / METRICS, temporary / METRICS)
-        write_json(
-            temporary / TRAINING,
-            {
-                "settings": asdict(member),
-                "precision": str(precision).removeprefix("torch."),
-                "updates": state.step,
-                "tokens": state.tokens,
-                "seconds": state.seconds,
-                "validation_loss": loss,
-                "unigram_entropy": entropy,
-            },
-        )
-    shutil.rmtree(partial)
+    if world.leads:
+        facts = {"validation_loss": loss, "unigram_entropy": entropy}
+        finish_member(folder, model, tokenizer, member, state, facts)
