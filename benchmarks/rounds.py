@@ -2,7 +2,8 @@
 
 A contender is a command that this file starts, and that reports through `Pacer`: "ready" after its warm-up, then one
 line of JSON for each round it is told to begin. While one works the others sleep. Memory is the process's own peak
-(`ru_maxrss`), imports included.
+(`ru_maxrss`), imports included. Processor time stands beside the wall clock: where other work shares the cores, its
+ratios on one thread (`--threads 1`) hold still when those of the clock do not.
 """
 
 import json
@@ -19,6 +20,8 @@ from pathlib import Path
 from statistics import median
 from typing import IO, Any
 
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+
 
 class Pacer:
     """The contender's side: counts updates, and stops after each round until the next begins.
@@ -32,7 +35,7 @@ class Pacer:
     def __init__(self, warmup: int, steps: int, rounds: int) -> None:
         self.updates = warmup + steps * rounds
         self._warmup, self._steps = warmup, steps
-        self._made, self._amount, self._start = 0, 0, 0.0
+        self._made, self._amount, self._start, self._worked = 0, 0, 0.0, 0.0
         self._out = sys.stdout
         # Whatever libraries print must not look like a report.
         sys.stdout = sys.stderr
@@ -53,14 +56,14 @@ class Pacer:
             self._pause({"ready": True})
             return
         seconds = time.perf_counter() - self._start
-        self._pause({"seconds": seconds, "amount": self._amount})
+        self._pause({"seconds": seconds, "processor": time.process_time() - self._worked, "amount": self._amount})
 
     def _pause(self, report: dict[str, Any]) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({**report, "peak_mb": peak}), file=self._out, flush=True)
-        if self._made < self.updates:
-            sys.stdin.readline()
-        self._amount, self._start = 0, time.perf_counter()
+        if self._made < self.updates and not sys.stdin.readline():
+            raise SystemExit("the benchmark was stopped")
+        self._amount, self._start, self._worked = 0, time.perf_counter(), time.process_time()
 
 
 @dataclass
@@ -70,12 +73,14 @@ class Result:
     Attributes:
         name: for the table.
         rates: amount a second, of each round.
+        processor_rates: amount a second of processor time, over all threads.
         loads: the machine's load when each round began: what else was running.
         peak_mb: largest memory of its process, MiB.
     """
 
     name: str
     rates: list[float] = field(default_factory=list)
+    processor_rates: list[float] = field(default_factory=list)
     loads: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
 
@@ -85,22 +90,28 @@ class Result:
         return median(self.rates)
 
 
-def alternate(commands: dict[str, Sequence[str]], rounds: int) -> list[Result]:
+def alternate(commands: dict[str, Sequence[str]], rounds: int, threads: int) -> list[Result]:
     """Start every contender, then let them take turns; the first to go changes from round to round.
 
     Args:
         commands: arguments to this Python, by the name of the contender.
         rounds: how many each.
+        threads: that each may use.
 
     Raises:
         RuntimeError: a contender ended early.
     """
     results = {name: Result(name) for name in commands}
     processes = {}
+    environment = os.environ | {name: str(threads) for name in _THREADS}
     try:
         for name, command in commands.items():
             processes[name] = subprocess.Popen(
-                [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                [sys.executable, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment,
             )
             _report(processes[name], name)
         names = list(commands)
@@ -112,6 +123,7 @@ def alternate(commands: dict[str, Sequence[str]], rounds: int) -> list[Result]:
                 _pipe(processes[name].stdin).flush()
                 report = _report(processes[name], name)
                 results[name].rates.append(report["amount"] / report["seconds"])
+                results[name].processor_rates.append(report["amount"] / report["processor"])
                 results[name].peak_mb = report["peak_mb"]
     finally:
         for process in processes.values():
@@ -140,21 +152,28 @@ def show(title: str, unit: str, results: Sequence[Result]) -> None:
     A ratio compares rounds that stand side by side, so that what else the machine does slows both.
     """
     print(f"\n**{title}**\n", flush=True)
-    print(f"| | {unit}/s, median | min to max | {results[0].name} is faster by | peak memory |")
-    print("|---|--:|--:|--:|--:|")
+    print(f"| | {unit}/s, median | min to max | {results[0].name} is faster by | by processor time | peak memory |")
+    print("|---|--:|--:|--:|--:|--:|")
     for result in results:
         spread = f"{min(result.rates):,.0f} to {max(result.rates):,.0f}"
-        ratios = [first / own for first, own in zip(results[0].rates, result.rates, strict=True)]
-        ratio = f"{median(ratios):.2f}x ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"| {result.name} | {result.rate:,.0f} | {spread} | {ratio} | {result.peak_mb:,.0f} MB |", flush=True)
+        ratio = _ratio(results[0].rates, result.rates)
+        worked = _ratio(results[0].processor_rates, result.processor_rates)
+        memory = f"{result.peak_mb:,.0f} MB"
+        print(f"| {result.name} | {result.rate:,.0f} | {spread} | {ratio} | {worked} | {memory} |", flush=True)
 
 
-def write(path: Path, name: str, unit: str, results: Sequence[Result]) -> None:
+def _ratio(first: Sequence[float], other: Sequence[float]) -> str:
+    ratios = [ours / theirs for ours, theirs in zip(first, other, strict=True)]
+    return f"{median(ratios):.2f}x ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def write(path: Path, name: str, unit: str, results: Sequence[Result], threads: int) -> None:
     """Add the numbers to a JSON file, with the machine they come from; a benchmark's last run is kept."""
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     stored[name] = {
         "unit": f"{unit}/s",
+        "threads": threads,
         "when": time.strftime("%Y-%m-%d %H:%M:%S"),
         "machine": machine(),
         "results": [{**asdict(result), "median": result.rate} for result in results],
