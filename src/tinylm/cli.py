@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
-from cyclopts.config import Toml
+from cyclopts.config import Dict
 from rich.console import Console
 from rich.table import Table
 
@@ -32,6 +33,7 @@ _BLOCK, _BYTES = 256, 1 << 16
 
 _out = Console(soft_wrap=True, highlight=False)
 _err = Console(stderr=True, highlight=False)
+_progress = TerminalProgress(_err)
 
 app = App(
     name="tinylm",
@@ -42,7 +44,9 @@ app = App(
     default_parameter=Parameter(negative=()),
     console=_out,
     error_console=_err,
+    suppress_keyboard_interrupt=False,
 )
+app.meta.suppress_keyboard_interrupt = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +126,7 @@ def demo(output: _Output = Path("demo"), *, resume: bool = False) -> None:
     """
     from tinylm.study.demo import run_demo
 
-    rows, next_steps = run_demo(output, resume=resume, progress=TerminalProgress(_err))
+    rows, next_steps = run_demo(output, resume=resume, progress=_progress)
     _print_rows("Which library does this text document?", rows)
     _out.print(f"\nThe report, with loss curves: {output / 'report.html'}\n\nWhat to type next:")
     for step in next_steps:
@@ -173,7 +177,7 @@ def train(
         pretraining=pretraining,
         finetuning=finetuning,
         resume=resume,
-        progress=TerminalProgress(_err),
+        progress=_progress,
     )
     _finish(output, given, data_dir, finetuning, compare=compare, json_output=json_output)
 
@@ -207,7 +211,7 @@ def pretrain(
         data_dir=data_dir,
         settings=settings,
         resume=resume,
-        progress=TerminalProgress(_err),
+        progress=_progress,
     )
     _out.print(f"{len(base.members)} pre-trained member(s) in {base.folder}; next:")
     _out.print(f"  tinylm finetune {shlex.quote(str(output))} --task labels.csv -o model")
@@ -254,7 +258,7 @@ def finetune(
         vote=vote,
         settings=settings,
         resume=resume,
-        progress=TerminalProgress(_err),
+        progress=_progress,
     )
     _finish(output, given, data_dir, settings, base=base, compare=compare, json_output=json_output)
 
@@ -385,7 +389,7 @@ def _finish(
     if compare:
         found = open_base(base or output)
         found = Base(found.folder, found.members[: len(committee)])
-        rows = compare_with_rivals(output, found, measured, task, settings, committee.vote, TerminalProgress(_err))
+        rows = compare_with_rivals(output, found, measured, task, settings, committee.vote, _progress)
     if json_output:
         _out.print_json(data={**_as_json(measured, committee.labels), "rows": [asdict(row) for row in rows]})
         return
@@ -451,11 +455,21 @@ def _launch(
     config: Annotated[Path | None, Parameter(show=False)] = None,
 ) -> None:
     """Run a command, with defaults from a TOML file: a table a command, a key an option."""
-    if config is not None:
-        if not config.is_file():
-            raise InputError(f"there is no file {config}; --config takes a TOML file with a table for each command")
-        app.config = (Toml(config),)
-    app(tokens, exit_on_error=False, print_error=True)
+    app.config = () if config is None else (Dict(_settings(config), source=str(config)),)
+    app(tokens, exit_on_error=False, print_error=False)
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; --config takes a TOML file with a table for each command")
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not TOML ({error}); mend it") from error
+    for name, table in settings.items():
+        if name not in _COMMANDS or not isinstance(table, dict):
+            raise InputError(f"{path}: {name!r} is no table of a command; its tables are {', '.join(_COMMANDS)}")
+    return settings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -465,16 +479,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        app.meta(arguments, exit_on_error=False, print_error=False)
-    except CycloptsError:
-        return InputError.exit_code
-    except InterruptedByUserError as error:
-        again = shlex.join(["tinylm", *arguments, *([] if "--resume" in arguments else ["--resume"])])
-        _err.print(f"\n{error}; to go on:\n  {again}", markup=False, soft_wrap=True)
-        return error.exit_code
-    except KeyboardInterrupt:
-        _err.print("\ninterrupted")
-        return InterruptedByUserError.exit_code
+        try:
+            app.meta(arguments, exit_on_error=False, print_error=False)
+        finally:
+            _progress.finish()
+    except CycloptsError as error:
+        return _fail(f"{str(error).rstrip('.')}; see {_command(arguments)} --help", InputError.exit_code)
+    except (InterruptedByUserError, KeyboardInterrupt) as error:
+        return _interrupted(str(error) or "interrupted", arguments)
     except TinyLMError as error:
         return _fail(str(error), error.exit_code)
     except BrokenPipeError:
@@ -491,10 +503,25 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
+_RESUMABLE = ("demo", "train", "pretrain", "finetune")
+_COMMANDS = (*_RESUMABLE, "evaluate", "predict")
 _EXTRAS = {
     **dict.fromkeys(("torch", "datasets", "pyarrow", "sklearn", "scipy"), "train"),
     **dict.fromkeys(("altair", "vl_convert"), "study"),
 }
+
+
+def _command(arguments: Sequence[str]) -> str:
+    return " ".join(["tinylm", *[argument for argument in arguments if argument in _COMMANDS][:1]])
+
+
+def _interrupted(message: str, arguments: Sequence[str]) -> int:
+    resumable = _command(arguments).removeprefix("tinylm ") in _RESUMABLE
+    _err.print(f"\n{message}{'; to go on:' if resumable else ''}", markup=False, soft_wrap=True)
+    if resumable:
+        again = ["tinylm", *arguments, *([] if "--resume" in arguments else ["--resume"])]
+        _err.print(f"  {shlex.join(again)}", markup=False, soft_wrap=True)
+    return InterruptedByUserError.exit_code
 
 
 def _fail(message: str, code: int) -> int:

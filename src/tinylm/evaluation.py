@@ -57,12 +57,18 @@ def examples_to_evaluate(
         data_dir: where data sets known by name are looked for.
 
     Raises:
-        InputError: the source cannot be read, or has a label that the model does not know.
+        InputError: the source cannot be read, has changed since the training, or has a label that the model
+            does not know.
     """
     record = read_record(model)
     trained_on = TaskSource(**record["task_source"]) if record.get("task_source") else None
     if trained_on is not None and trained_on.source == source.absolute().source and source.test is None:
         task = trained_on.load(data_dir, record["settings"]["seed"])
+        if task.fingerprint != record["task_fingerprint"]:
+            raise InputError(
+                f"{source.source} has changed since {model} was trained on it, so its test part cannot be told; "
+                "put rows that the model has not seen in a file of their own"
+            )
         return _relabelled(task.test, task.labels, labels)
     if source.test is None and Path(source.source).is_file():
         return load_examples(source.source, labels, source.text_column, source.label_column)

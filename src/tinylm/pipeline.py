@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tinylm.model.checkpoint import CONFIG, read_config
 from tinylm.model.config import DEFAULT_PRESET, ModelConfig
 from tinylm.model.config import preset as preset_shape
 from tinylm.progress import Progress, Silent
-from tinylm.runs import RUN, claim, read_record
+from tinylm.runs import check_free, claim, read_record
 from tinylm.storage import cache_folder, new_folder
 from tinylm.text.corpus import Corpus, open_corpus
 from tinylm.text.task import Task, load_task
@@ -118,6 +119,11 @@ def pretrain(
     if not isinstance(corpus, Corpus):
         corpus = open_corpus(
             corpus, text_column=text_column, documents=documents, seed=settings.seed, data_dir=data_dir
+        )
+    if len(list(islice(corpus.documents(), 2))) < 2:
+        raise InputError(
+            f"{corpus.name} has one document only, and 2 are needed to train and validate; "
+            "give more text, or one document a line"
         )
     record = {
         "corpus": corpus.name,
@@ -239,8 +245,7 @@ def train(
     if isinstance(task, TaskSource | str | Path):
         task = task if isinstance(task, TaskSource) else TaskSource(str(task))
         task.load(data_dir, finetuning.seed)
-    if (output / RUN).is_file() and not resume:
-        raise InputError(f"{output} already holds a run; add --resume to go on with it, or choose another folder")
+    check_free(output, resume=resume, beside=(PRETRAINED,))
     base = pretrain(
         corpus,
         output=output / PRETRAINED,

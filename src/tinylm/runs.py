@@ -16,7 +16,7 @@ RUN = "run.json"
 
 
 def claim(folder: Path, record: Mapping[str, Any], *, resume: bool, beside: tuple[str, ...] = ()) -> None:
-    """Take a folder for a run, or go on with the run that has it.
+    """Take a folder for a run, or go on with the run that has it; one that has made nothing yet may be changed.
 
     Args:
         folder: where the run writes; made where it is not there.
@@ -25,27 +25,42 @@ def claim(folder: Path, record: Mapping[str, Any], *, resume: bool, beside: tupl
         beside: names that may stand in the folder of a new run.
 
     Raises:
-        InputError: the folder holds something else, or holds a run and `resume` is false or the records differ.
+        InputError: the folder holds something else, or holds a run and `resume` is false or the records differ,
+            or it cannot be written to.
     """
     asked = json.loads(json.dumps(record))
-    if (folder / RUN).is_file():
-        if not resume:
-            raise InputError(f"{folder} already holds a run; add --resume to go on with it, or choose another folder")
-        stored = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        difference = _first_difference(stored, asked)
-        if difference:
-            raise InputError(
-                f"{folder} was started otherwise: {difference}; "
-                "resume with what it was started with, or choose another folder"
-            )
+    if check_free(folder, resume=resume, beside=beside):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / RUN, asked)
+        except OSError as error:
+            raise InputError(f"cannot write to {folder} ({error.strerror}); choose another folder") from error
         return
-    others = [entry.name for entry in folder.iterdir() if entry.name not in beside] if folder.is_dir() else []
-    if others:
-        raise InputError(f"{folder} holds something else ({sorted(others)[0]}); choose a new folder")
+    difference = _first_difference(read_record(folder), asked)
+    if difference:
+        raise InputError(
+            f"{folder} was started otherwise: {difference}; "
+            "resume with what it was started with, or choose another folder"
+        )
+
+
+def check_free(folder: Path, *, resume: bool, beside: tuple[str, ...] = ()) -> bool:
+    """Whether a folder is free for a new run; False where it holds one that may be resumed.
+
+    Raises:
+        InputError: the folder holds something else, or holds a run and `resume` is false.
+    """
     if folder.is_file():
         raise InputError(f"{folder} is a file; choose a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / RUN, asked)
+    made = sorted(entry.name for entry in folder.iterdir() if entry.name != RUN) if folder.is_dir() else []
+    others = [name for name in made if name not in beside]
+    if not others:
+        return True
+    if not (folder / RUN).is_file():
+        raise InputError(f"{folder} holds something else ({others[0]}); choose a new folder")
+    if not resume:
+        raise InputError(f"{folder} already holds a run; add --resume to go on with it, or choose another folder")
+    return False
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -63,4 +78,8 @@ def _first_difference(stored: Any, asked: Any, name: str = "") -> str:
             if found:
                 return found
         return ""
-    return "" if stored == asked else f"{name} was {stored!r} and is now {asked!r}"
+    if stored == asked:
+        return ""
+    if name.endswith("_fingerprint"):
+        return f"the {name.removesuffix('_fingerprint')} has changed since"
+    return f"{name} was {stored!r} and is now {asked!r}"

@@ -4,6 +4,7 @@ Everything goes to standard error, so that results can be piped.
 """
 
 import time
+from contextlib import suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -61,8 +62,11 @@ class TerminalProgress:
     def finish(self) -> None:
         """The stage is over."""
         if self._bars is not None:
-            self._bars.stop()
-            self._bars = None
+            bars, self._bars = self._bars, None
+            # Ctrl-C may have come while the bar was being put up; rich then stumbles when it takes it down.
+            with suppress(IndexError):
+                bars.stop()
+            self._console.show_cursor()
 
     def _how_far(self, done: float, now: float) -> str:
         if self._total is None:

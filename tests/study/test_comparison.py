@@ -1,0 +1,74 @@
+"""Is pre-training worth it? The rows, and what they are made of."""
+
+import json
+
+import pytest
+
+import tinylm
+from cli_fixtures import write_help_desk
+from tinylm.evaluation import evaluate_committee
+from tinylm.pipeline import open_base
+from tinylm.progress import Silent
+from tinylm.study.comparison import RESULTS, compare
+from tinylm.text.task import load_task
+from tinylm.train.settings import FinetuneSettings
+
+SETTINGS = FinetuneSettings(steps=3, precision="float32")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("comparison")
+    write_help_desk(folder)
+    base = tinylm.pretrain(
+        folder / "notes.txt", output=folder / "base", members=2, preset="bert-1-w128", steps=3, precision="float32"
+    )
+    task = load_task(folder / "labels.csv")
+    committee = tinylm.finetune(base, task, output=folder / "model", settings=SETTINGS)
+    measured = evaluate_committee(committee, task.test)
+    again = [folder / "model", base, measured, task, SETTINGS, "probability", Silent()]
+    return again, compare(*again)
+
+
+def test_every_rival_has_a_row_with_an_interval_around_it(compared):
+    _, rows = compared
+    assert [row.name for row in rows] == [
+        "tf-idf + linear SVM",
+        "from scratch, one member",
+        "from scratch, committee of 2",
+        "pre-trained, one member",
+        "pre-trained, committee of 2",
+    ]
+    assert all(row.low <= row.accuracy <= row.high for row in rows)
+    assert rows[0].accuracy > 0.8, "the topics have words of their own"
+
+
+def test_the_rows_are_kept(compared):
+    (folder, *_), rows = compared
+    kept = json.loads((folder / RESULTS).read_text())
+    assert (kept["test"], kept["rows"]) == (12, [vars(row) for row in rows])
+
+
+def test_the_rows_of_the_committee_are_what_was_measured(compared):
+    (_, _, measured, *_), rows = compared
+    assert rows[-1].accuracy == measured.committee.accuracy
+    assert rows[-2].accuracy == pytest.approx(sum(measured.members) / 2)
+
+
+def test_the_members_from_scratch_share_shape_and_vocabulary_and_no_weights(compared):
+    (folder, base, *_), _ = compared
+    scratch, finetuned = tinylm.load(folder / "scratch"), tinylm.load(folder)
+    for ours, theirs in zip(scratch.members, finetuned.members, strict=True):
+        assert ours.model.config == theirs.model.config
+        assert ours.tokenizer.fingerprint == theirs.tokenizer.fingerprint
+        assert not (ours.model.encoder.embeddings.word == theirs.model.encoder.embeddings.word).all()
+    assert len(open_base(base.folder).members) == 2
+
+
+def test_comparing_again_trains_nothing_again(compared):
+    arguments, rows = compared
+    weights = arguments[0] / "scratch/member-0/model.safetensors"
+    before = weights.stat().st_mtime_ns
+    again = compare(*arguments)
+    assert [(row.name, row.accuracy) for row in again] == [(row.name, row.accuracy) for row in rows]
+    assert weights.stat().st_mtime_ns == before

@@ -1,0 +1,107 @@
+"""The README does what it says: its commands run, and what it names exists."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from cli_fixtures import FINETUNE, call, write_help_desk
+from tinylm.cli import app
+from tinylm.model.config import DEFAULT_PRESET, PRESETS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands(block):
+    lines = block.replace("\\\n", " ").splitlines()
+    return [shlex.split(line.partition("tinylm ")[2]) for line in lines if "tinylm " in line]
+
+
+def shortened(arguments):
+    """The same command with a training of a few updates in place of its budget."""
+    if "--budget" not in arguments:
+        return arguments
+    place = arguments.index("--budget")
+    return [*arguments[:place], "--steps", "2", "--preset", "bert-1-w128", *FINETUNE, *arguments[place + 2 :]]
+
+
+ALL = [arguments for block in blocks("console") for arguments in commands(block)]
+
+
+@pytest.mark.parametrize("arguments", ALL, ids=" ".join)
+def test_each_command_can_be_parsed(arguments):
+    arguments = arguments[: arguments.index(">")] if ">" in arguments else arguments
+    function, _, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    assert function.__name__ == arguments[0]
+
+
+@pytest.mark.slow
+def test_the_commands_for_your_own_text_and_labels_run_in_their_order(tmp_path, monkeypatch):
+    write_help_desk(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    section = README.partition("## Your own text and labels")[2]
+    block = re.search(r"```console\n(.*?)```", section, re.DOTALL)[1]
+    ran = []
+    for arguments in commands(block):
+        target = arguments[arguments.index(">") + 1] if ">" in arguments else None
+        ran.append(call(*shortened(arguments[: arguments.index(">")] if target else arguments)))
+        assert ran[-1].code == 0, ran[-1].err
+        if target:
+            Path(target).write_text(ran[-1].out)
+    assert [arguments[0] for arguments in commands(block)] == ["train", "predict", "predict", "evaluate"]
+    assert ran[1].out.endswith("\tprinter on floor 3 is jammed again\n")
+    assert len(Path("labelled.jsonl").read_text().splitlines()) == 18
+    assert len(list(Path("model").glob("member-*"))) == 4
+
+
+def test_the_python_block_runs(tmp_path, monkeypatch):
+    write_help_desk(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks("python")
+    assert 'budget="10m")' in block
+    block = block.replace('budget="10m"', 'steps=2, preset="bert-1-w128"')
+    block = block.replace('(base, "labels.csv")', '(base, "labels.csv", steps=2)')
+    names: dict = {}
+    exec(block, names)
+    assert len(names["committee"]) == 4
+    assert names["committee"].predict(["printer jam"])[0] in ("account", "network", "printer")
+
+
+def test_the_presets_that_are_named_are_those_there_are():
+    named = re.search(r"^Presets: (.*?)\n\n", README, re.MULTILINE | re.DOTALL)[1]
+    assert re.findall(r"`(bert-[^`]*)`", named) == list(PRESETS)
+    assert f"`{DEFAULT_PRESET}` (the default)" in named
+
+
+def test_the_commands_that_are_named_are_those_there_are():
+    assert re.findall(r"^\| `tinylm ([a-z]+)` \|", README, re.MULTILINE) == [
+        name for name in app if not name.startswith("-")
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page):
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_files_on_the_map_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `")]
+    assert table
+    for place, what in table:
+        folders = re.findall(r"`([a-z_]+/)`", place)
+        files = re.findall(r"`([a-z_]+\.py)`", what if folders else place)
+        missing = [name for name in files if not (ROOT / "src/tinylm" / (folders or [""])[0] / name).exists()]
+        assert files and not missing
+
+
+def test_make_demo_runs_the_demo():
+    assert "$(BIN)/tinylm demo --output demo" in (ROOT / "Makefile").read_text()
