@@ -127,9 +127,18 @@ def alternate(commands: dict[str, Sequence[str]], rounds: int, threads: int) -> 
                 results[name].peak_mb = report["peak_mb"]
     finally:
         for process in processes.values():
-            process.terminate()
-            process.wait()
+            _end(process)
     return list(results.values())
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Let a contender finish by itself; one that works on is killed."""
+    _pipe(process.stdin).close()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _report(process: subprocess.Popen[str], name: str) -> dict[str, Any]:
