@@ -83,9 +83,7 @@ def test_large_sets_of_subsets_are_sampled_by_seed():
 def test_sampled_subsets_are_distinct():
     votes = random_votes(6, 50, 3)
     labels = np.random.default_rng(1).integers(3, size=50)
-    accuracies = [
-        np.mean(vote(votes[list(subset)]).argmax(-1) == labels) for subset in combinations(range(6), 3)
-    ]
+    accuracies = [np.mean(vote(votes[list(subset)]).argmax(-1) == labels) for subset in combinations(range(6), 3)]
     sampled = accuracy_by_size(votes, labels, max_subsets=19)[2]
     left_out = sum(accuracies) - 19 * sampled.mean
     assert min(abs(left_out - accuracy) for accuracy in accuracies) < 1e-9

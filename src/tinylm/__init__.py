@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tinylm.committee import Committee, Prediction, load
     from tinylm.errors import TinyLMError
-    from tinylm.pipeline import Base, TaskSource, finetune, pretrain, train
+    from tinylm.pipeline import Base, TaskSource, finetune, pretrain
     from tinylm.train.settings import FinetuneSettings, PretrainSettings
 
 __version__ = "0.1.0"
@@ -29,7 +29,6 @@ _HOMES = {
     "finetune": "tinylm.pipeline",
     "load": "tinylm.committee",
     "pretrain": "tinylm.pipeline",
-    "train": "tinylm.pipeline",
 }
 
 __all__ = [
@@ -43,7 +42,6 @@ __all__ = [
     "finetune",
     "load",
     "pretrain",
-    "train",
 ]
 
 

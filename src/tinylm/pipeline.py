@@ -186,6 +186,7 @@ def finetune(
         DivergedError: the loss exploded.
     """
     settings = replace(settings or FinetuneSettings(), **changes)
+    _require_one_process()
     if not isinstance(base, Base):
         base = open_base(base)
     if members is not None:
@@ -240,6 +241,7 @@ def train(
     The task is read before anything is trained, so that what is wrong with it is said at once.
     The arguments are those of the two functions.
     """
+    _require_one_process()
     finetuning = finetuning or FinetuneSettings()
     output = Path(output)
     if isinstance(task, TaskSource | str | Path):
@@ -335,6 +337,11 @@ def _vocabulary(
         with new_folder(kept) as temporary:
             tokenizer.save(temporary)
     return load_tokenizer(kept)
+
+
+def _require_one_process() -> None:
+    if join_world().size > 1:
+        raise InputError("fine-tuning takes one process; give torchrun `tinylm pretrain` alone")
 
 
 def _require_members(members: int) -> None:

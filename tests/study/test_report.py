@@ -47,9 +47,7 @@ def write(path, word="plain", **changed):
         ],
         reference=Reference(word, 6.9),
     )
-    accuracy = Chart(
-        "Fine-tuning", "epoch", "accuracy", [Curve(word, "validation", [(1.0, 0.8), (2.0, 0.875)])]
-    )
+    accuracy = Chart("Fine-tuning", "epoch", "accuracy", [Curve(word, "validation", [(1.0, 0.8), (2.0, 0.875)])])
     arguments = {
         "title": word,
         "summary": word,
@@ -154,9 +152,7 @@ def test_a_missing_extra_is_named_and_nothing_is_written(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "changed", [{"table": []}, {"charts": [Chart("c", "x", "y", [Curve("m", "train", [])])]}]
-)
+@pytest.mark.parametrize("changed", [{"table": []}, {"charts": [Chart("c", "x", "y", [Curve("m", "train", [])])]}])
 def test_empty_results_are_refused(tmp_path, changed):
     with pytest.raises(InputError):
         write(tmp_path / "report.html", **changed)

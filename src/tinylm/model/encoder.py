@@ -29,11 +29,18 @@ _SHORT = 256
 
 
 def dropout(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
-    """Dropout from a named generator; without one, nothing is dropped."""
-    if generator is None or rate == 0.0:
+    """Dropout from a named generator; without one, nothing is dropped.
+
+    One random byte decides on a feature, eight of them drawn at once, so the rate is that multiple of 1/256 which is
+    nearest. On a CPU this takes a quarter of the time of one Bernoulli draw a feature.
+    """
+    threshold = round(256 * rate)
+    if generator is None or threshold == 0:
         return x
-    keep = torch.empty_like(x).bernoulli_(1.0 - rate, generator=generator)
-    return x * keep.div_(1.0 - rate)
+    eights = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
+    # From the smallest integer up, so that every bit of every byte is random.
+    chance = eights.random_(-(2**63), None, generator=generator).view(torch.uint8)[: x.numel()].view(x.shape)
+    return x * (chance >= threshold).to(x.dtype).mul_(256 / (256 - threshold))
 
 
 def pick(x: Tensor, reads: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ names of the libraries are masked in them.
 import json
 import os
 import platform
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +63,7 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
     measured = evaluate_committee(committee, task.test)
     rows = compare(output, base, measured, task, finetuning, committee.vote, progress)
     next_steps = [
-        NextStep("ask the committee", f"tinylm predict {output} 'Return the sorted unique elements of an array.'"),
+        NextStep("ask the committee", f"tinylm predict {shlex.quote(str(output))} 'Return the sorted unique elements of an array.'"),
         NextStep(
             "train on your own text and labels",
             "tinylm train --corpus notes.txt --task labels.csv --budget 10m --members 4 -o model",

@@ -100,7 +100,7 @@ def clip_gradients(parameters: list[nn.Parameter], largest: float) -> float:
         else:
             gradients.append(parameter.grad)
     norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
-    scale = (largest / (norm + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(scale)
+    if norm > largest:
+        for gradient in gradients:
+            gradient.mul_(largest / norm)
     return float(norm)
