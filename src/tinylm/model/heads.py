@@ -66,7 +66,9 @@ class MaskedLanguageModel(nn.Module):
         rate: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """The sum of the cross-entropies (nats) over the read positions that have a target, and of the bags.
+        """The terms of the loss (nats): the sum of the cross-entropies over the read positions that have a target.
+
+        With a bag there is a second term: the weighted sum of the cross-entropies of its words.
 
         Args:
             ids: (batch, tokens), masked.
@@ -76,6 +78,9 @@ class MaskedLanguageModel(nn.Module):
             bag: what [CLS] is asked for; None does not read it.
             rate: dropout.
             generator: where dropout draws from.
+
+        Returns:
+            (1,), or (2,) with a bag.
         """
         if bag is not None:
             reads = torch.cat((torch.zeros_like(reads[:, :1]), reads), dim=1)
@@ -84,13 +89,11 @@ class MaskedLanguageModel(nn.Module):
         word = self.encoder.embeddings.word
         if bag is None:
             logits = self.head(hidden[real], word)
-            return cross_entropy_sum(logits, targets[real])
+            return cross_entropy_sum(logits, targets[real])[None]
         logits = self.head(torch.cat((hidden[:, 0], hidden[:, 1:][real])), word)
         words, tokens = torch.split(logits, [len(ids), len(logits) - len(ids)])
         guessed = words.float().log_softmax(1).gather(1, bag.ids)
-        masked = cross_entropy_sum(tokens, targets[real])
-        loss: Tensor = masked - (guessed * bag.weights).sum()
-        return loss
+        return torch.stack((cross_entropy_sum(tokens, targets[real]), -(guessed * bag.weights).sum()))
 
 
 class SequenceClassifier(nn.Module):

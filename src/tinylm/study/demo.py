@@ -62,8 +62,9 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
     base = pipeline.open_base(output)
     measured = evaluate_committee(committee, task.test)
     rows = compare(output, base, measured, task, finetuning, committee.vote, progress)
+    question = "'Return the sorted unique elements of an array.'"
     next_steps = [
-        NextStep("ask the committee", f"tinylm predict {shlex.quote(str(output))} 'Return the sorted unique elements of an array.'"),
+        NextStep("ask the committee", f"tinylm predict {shlex.quote(str(output))} {question}"),
         NextStep(
             "train on your own text and labels",
             "tinylm train --corpus notes.txt --task labels.csv --budget 10m --members 4 -o model",

@@ -79,7 +79,7 @@ class Classification(Job):
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """The sum of the cross-entropies of a part of a batch."""
         logits = model(batch.ids, batch.mask, rate=self._settings.dropout, generator=generator)
-        return functional.cross_entropy(logits.float(), batch.targets, reduction="sum")
+        return functional.cross_entropy(logits.float(), batch.targets, reduction="sum")[None]
 
     def validate(self) -> dict[str, float]:
         """Accuracy and mean loss on the held-out examples."""

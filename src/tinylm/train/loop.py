@@ -63,7 +63,10 @@ class Job(ABC):
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-        """The sum of the loss over a part of a batch; `model` is the job's, possibly wrapped."""
+        """The terms of the loss, each summed over a part of a batch; `model` is the job's, possibly wrapped.
+
+        Their sum is trained on; the first is what is shown.
+        """
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
@@ -169,8 +172,8 @@ class Loop:
             with self._autocast():
                 loss = self.job.loss(self.wrapped, part.to(self.world.device), generator)
             # The wrapped model averages gradients over processes; the loss is a mean over the whole batch.
-            torch.autograd.backward(loss * (self.world.size / batch.weight))
-            total += loss.item()
+            torch.autograd.backward(loss.sum() * (self.world.size / batch.weight))
+            total += loss[0].item()
         value = self.world.sum(total) / batch.weight
         rate = self.peak_rate * learning_rate_factor(done, self.settings.warmup)
         norm = self.optimiser.update(rate) if math.isfinite(value) else math.nan

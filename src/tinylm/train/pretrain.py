@@ -83,7 +83,7 @@ class MaskedLanguageModelling(Job):
         return self._masked(self._train, self._order.batch(step), generator)
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Tensor:
-        """The sum of the cross-entropies of a part of a batch."""
+        """The sums of the cross-entropies of a part of a batch: hidden tokens, and words asked of [CLS]."""
         rate = self._settings.dropout
         bag = None if batch.words is None else self._bag(batch)
         loss: Tensor = model(batch.ids, batch.mask, batch.reads, batch.targets, bag, rate=rate, generator=generator)
