@@ -13,6 +13,7 @@ help: ## list the targets
 
 demo: $(INSTALLED) ## set everything up and run the main job on this machine's own documentation
 	$(BIN)/tinylm demo --output demo
+	@echo 'So that `tinylm` is found in this shell: source $(BIN)/activate'
 
 test: lint ## set everything up, check the code and run all tests
 	$(BIN)/pytest

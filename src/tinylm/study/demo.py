@@ -26,7 +26,7 @@ from tinylm.train.settings import FinetuneSettings, PretrainSettings
 
 REPORT = "report.html"
 _MEMBERS = 3
-_BUDGET = "40s"
+_BUDGET = "60s"
 
 
 def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[ResultRow], list[NextStep]]:
