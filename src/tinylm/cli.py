@@ -1,6 +1,5 @@
 """The command line: one command, one function. The only place that prints."""
 
-import json
 import os
 import shlex
 import sys
@@ -14,25 +13,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.config import Dict
 from rich.console import Console
-from rich.table import Table
 
 from tinylm import __version__
 from tinylm.errors import InputError, InterruptedByUserError, MissingExtraError, TinyLMError
 from tinylm.model.config import DEFAULT_PRESET
+from tinylm.output import evaluation_json, evaluation_lines, prediction_json, prediction_line, rows_table
 from tinylm.terminal import TerminalProgress
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
 from tinylm.voting import Vote
 
 if TYPE_CHECKING:
-    from tinylm.committee import Prediction
-    from tinylm.evaluation import CommitteeEvaluation
     from tinylm.pipeline import TaskSource
     from tinylm.study.report import ResultRow
 
 _BLOCK, _BYTES = 256, 1 << 16
 
-_out = Console(soft_wrap=True, highlight=False)
-_err = Console(stderr=True, highlight=False)
+_out = Console(soft_wrap=True, highlight=False, markup=False)
+_err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 _progress = TerminalProgress(_err)
 
 app = App(
@@ -127,10 +124,11 @@ def demo(output: _Output = Path("demo"), *, resume: bool = False) -> None:
     from tinylm.study.demo import run_demo
 
     rows, next_steps = run_demo(output, resume=resume, progress=_progress)
-    _print_rows("Which library does this text document?", rows)
+    _out.print(rows_table("Which library does this text document?", rows))
     _out.print(f"\nThe report, with loss curves: {output / 'report.html'}\n\nWhat to type next:")
     for step in next_steps:
-        _out.print(f"  [dim]# {step.what}[/dim]\n  {step.command}")
+        _out.print(f"  # {step.what}", style="dim")
+        _out.print(f"  {step.command}")
 
 
 @app.command
@@ -289,7 +287,11 @@ def evaluate(
     committee = load(model)
     source = (task_options or TaskOptions()).source(task)
     examples = examples_to_evaluate(model, committee.labels, source, data_dir)
-    _print_evaluation(evaluate_committee(committee, examples), committee.labels, json_output=json_output)
+    measured = evaluate_committee(committee, examples)
+    if json_output:
+        _out.print_json(data=evaluation_json(measured, committee.labels))
+    else:
+        _out.print("\n".join(evaluation_lines(measured, committee.labels)))
 
 
 @app.command
@@ -319,7 +321,9 @@ def predict(
     committee = load(model)
     for block in _blocks(texts, file, text_column):
         for text, prediction in zip(block, committee.predictions(block), strict=True):
-            _print_prediction(text, prediction, json_output=json_output)
+            line = prediction_json(prediction) if json_output else prediction_line(text, prediction)
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
 
 
 def _blocks(texts: Sequence[str], file: Path | None, text_column: str | None) -> Iterator[Sequence[str]]:
@@ -357,15 +361,6 @@ def _decode(line: bytes, number: int) -> str:
         ) from error
 
 
-def _print_prediction(text: str, prediction: "Prediction", *, json_output: bool) -> None:
-    if json_output:
-        line = json.dumps(asdict(prediction), ensure_ascii=False)
-    else:
-        line = "\t".join((prediction.label, f"{prediction.probability:.3f}", " ".join(text.split())))
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
 def _finish(
     output: Path,
     given: "TaskSource",
@@ -391,62 +386,13 @@ def _finish(
         found = Base(found.folder, found.members[: len(committee)])
         rows = compare_with_rivals(output, found, measured, task, settings, committee.vote, _progress)
     if json_output:
-        _out.print_json(data={**_as_json(measured, committee.labels), "rows": [asdict(row) for row in rows]})
+        _out.print_json(data={**evaluation_json(measured, committee.labels), "rows": [asdict(row) for row in rows]})
         return
-    _print_evaluation(measured, committee.labels, json_output=False)
+    _out.print("\n".join(evaluation_lines(measured, committee.labels)))
     if rows:
-        _print_rows(task.name, rows)
+        _out.print(rows_table(task.name, rows))
     _out.print(f"The model is in {output}; next:")
-    _out.print(f"  tinylm predict {shlex.quote(str(output))} {shlex.quote(task.test.texts[0][:60])}", markup=False)
-
-
-def _print_evaluation(measured: "CommitteeEvaluation", labels: Sequence[str], *, json_output: bool) -> None:
-    if json_output:
-        _out.print_json(data=_as_json(measured, labels))
-        return
-    vote = measured.committee
-    low, high = vote.interval
-    lines = [
-        f"accuracy {vote.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}) on {vote.n:,} texts",
-        f"macro F1 {vote.macro_f1:.3f}, expected calibration error {vote.expected_calibration_error:.3f}",
-    ]
-    if len(measured.members) > 1:
-        sizes = ", ".join(f"{size.size}: {size.mean:.1%}" for size in measured.sizes)
-        lines.append(f"accuracy by number of members {sizes}; mean disagreement {measured.disagreement:.3f} nats")
-    if vote.worst_pairs:
-        lines.append("most often confused:")
-        lines += [f"  {labels[p.true]} taken for {labels[p.predicted]}: {p.count}" for p in vote.worst_pairs]
-    for line in lines:
-        _out.print(line, markup=False)
-
-
-def _as_json(measured: "CommitteeEvaluation", labels: Sequence[str]) -> dict[str, Any]:
-    vote = measured.committee
-    return {
-        "accuracy": vote.accuracy,
-        "accuracy_interval": vote.interval,
-        "macro_f1": vote.macro_f1,
-        "expected_calibration_error": vote.expected_calibration_error,
-        "n": vote.n,
-        "members": measured.members,
-        "accuracy_by_size": [asdict(size) for size in measured.sizes],
-        "disagreement": measured.disagreement,
-        "worst_pairs": [
-            {"true": labels[p.true], "predicted": labels[p.predicted], "count": p.count} for p in vote.worst_pairs
-        ],
-    }
-
-
-def _print_rows(title: str, rows: "Sequence[ResultRow]") -> None:
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    table.add_column("accuracy", justify="right")
-    table.add_column("95 % interval", justify="right")
-    best = max(row.accuracy for row in rows)
-    for row in rows:
-        style = "bold" if row.accuracy == best else None
-        table.add_row(row.name, f"{row.accuracy:.1%}", f"{row.low:.1%} to {row.high:.1%}", style=style)
-    _out.print(table)
+    _out.print(f"  tinylm predict {shlex.quote(str(output))} {shlex.quote(task.test.texts[0][:60])}")
 
 
 @app.meta.default
@@ -456,7 +402,10 @@ def _launch(
 ) -> None:
     """Run a command, with defaults from a TOML file: a table a command, a key an option."""
     app.config = () if config is None else (Dict(_settings(config), source=str(config)),)
-    app(tokens, exit_on_error=False, print_error=False)
+    try:
+        app(tokens, exit_on_error=False, print_error=False)
+    finally:
+        app.config = ()
 
 
 def _settings(path: Path) -> dict[str, Any]:
@@ -517,13 +466,13 @@ def _command(arguments: Sequence[str]) -> str:
 
 def _interrupted(message: str, arguments: Sequence[str]) -> int:
     resumable = _command(arguments).removeprefix("tinylm ") in _RESUMABLE
-    _err.print(f"\n{message}{'; to go on:' if resumable else ''}", markup=False, soft_wrap=True)
+    _err.print(f"\n{message}{'; to go on:' if resumable else ''}")
     if resumable:
         again = ["tinylm", *arguments, *([] if "--resume" in arguments else ["--resume"])]
-        _err.print(f"  {shlex.join(again)}", markup=False, soft_wrap=True)
+        _err.print(f"  {shlex.join(again)}")
     return InterruptedByUserError.exit_code
 
 
 def _fail(message: str, code: int) -> int:
-    _err.print(f"error: {message}", style="red", markup=False, soft_wrap=True)
+    _err.print(f"error: {message}", style="red")
     return code
