@@ -39,6 +39,13 @@ def test_all_public_names_can_be_had_and_others_cannot():
         tinylm.nonsense  # noqa: B018
 
 
+def test_without_torch_a_name_says_what_to_install():
+    code = "import sys; sys.modules['torch'] = None; import tinylm; tinylm.load"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
+    told = "tinylm.load needs the `train` extra; install it with: pip install 'tinylm[train]'"
+    assert done.stderr.strip().endswith(told)
+
+
 def test_each_public_name_stays_what_it_was_once_everything_is_imported():
     code = (
         "import tinylm; kinds = lambda: {n: type(getattr(tinylm, n)).__name__ for n in tinylm.__all__};"

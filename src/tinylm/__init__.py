@@ -10,6 +10,8 @@ The names are imported when they are first used, so that `import tinylm` is quic
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from tinylm.errors import EXTRAS, MissingExtraError
+
 if TYPE_CHECKING:
     from tinylm.committee import Committee, Prediction, load
     from tinylm.errors import TinyLMError
@@ -48,7 +50,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'tinylm' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        raise MissingExtraError(EXTRAS[error.name], f"tinylm.{name}") from error
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ from cyclopts.config import Dict
 from rich.console import Console
 
 from tinylm import __version__
-from tinylm.errors import InputError, InterruptedByUserError, MissingExtraError, TinyLMError
+from tinylm.errors import EXTRAS, InputError, InterruptedByUserError, MissingExtraError, TinyLMError
 from tinylm.model.config import DEFAULT_PRESET
 from tinylm.output import evaluation_json, evaluation_lines, prediction_json, prediction_line, rows_table
 from tinylm.terminal import TerminalProgress
@@ -443,9 +443,9 @@ def _run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRAS:
+        if error.name not in EXTRAS:
             raise
-        return _fail(str(MissingExtraError(_EXTRAS[error.name], "This command")), InputError.exit_code)
+        return _fail(str(MissingExtraError(EXTRAS[error.name], "This command")), InputError.exit_code)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}", TinyLMError.exit_code)
@@ -454,10 +454,6 @@ def _run(arguments: list[str]) -> int:
 
 _RESUMABLE = ("demo", "train", "pretrain", "finetune")
 _COMMANDS = (*_RESUMABLE, "evaluate", "predict")
-_EXTRAS = {
-    **dict.fromkeys(("torch", "datasets", "pyarrow", "sklearn", "scipy"), "train"),
-    **dict.fromkeys(("altair", "vl_convert"), "study"),
-}
 
 
 def _command(arguments: Sequence[str]) -> str:

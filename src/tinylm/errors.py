@@ -17,6 +17,13 @@ class InputError(TinyLMError):
     exit_code = 2
 
 
+EXTRAS = {
+    **dict.fromkeys(("torch", "datasets", "pyarrow", "sklearn", "scipy"), "train"),
+    **dict.fromkeys(("altair", "vl_convert"), "study"),
+}
+"""The extra that installs each module which the base installation lacks."""
+
+
 class MissingExtraError(InputError):
     """A command needs a part of the installation that is not there."""
 
