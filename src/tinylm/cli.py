@@ -197,6 +197,7 @@ def pretrain(
         resume: go on with what the output folder holds; finished members are kept, and --members may be raised.
     """
     from tinylm import pipeline
+    from tinylm.train.distributed import join_world
 
     base = pipeline.pretrain(
         source.corpus,
@@ -211,8 +212,9 @@ def pretrain(
         resume=resume,
         progress=_progress,
     )
-    _out.print(f"{len(base.members)} pre-trained member(s) in {base.folder}; next:")
-    _out.print(f"  tinylm finetune {shlex.quote(str(output))} --task labels.csv -o model")
+    if join_world().leads:
+        _out.print(f"{len(base.members)} pre-trained member(s) in {base.folder}; next:")
+        _out.print(f"  tinylm finetune {shlex.quote(str(output))} --task labels.csv -o model")
 
 
 @app.command
