@@ -9,11 +9,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-# Models this small are slowed down by a second thread, the more so where cores are shared.
-torch.set_num_threads(1)
-
 TINYLM = Path(sys.executable).with_name("tinylm")
 
 TOPICS = {

@@ -19,14 +19,6 @@ from tinylm.model.heads import SequenceClassifier
 LABELS = ("one", "two", "three")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def other_tokenizer(documents):
     from tinylm.text.tokenizer import train_tokenizer

@@ -129,11 +129,16 @@ class Committee:
         if not is_free and not (folder / COMMITTEE).is_file():
             raise InputError(f"{folder} holds something else; choose a new folder for the committee")
         with new_folder(folder) as temporary:
-            names = [f"member-{index}" for index in range(len(self))]
+            names = member_names(len(self))
             for name, member in zip(names, self.members, strict=True):
                 (temporary / name).mkdir()
                 save_model(temporary / name, member.model, member.tokenizer, self.labels)
             write_committee(temporary, names, self.labels, self.vote)
+
+
+def member_names(count: int) -> list[str]:
+    """What the folders of so many members are called."""
+    return [f"member-{index}" for index in range(count)]
 
 
 def write_committee(folder: Path, members: Sequence[str], labels: Sequence[str], vote: Vote) -> None:

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tinylm.committee import Committee, load, write_committee
+from tinylm.committee import Committee, load, member_names, write_committee
 from tinylm.errors import InputError
 from tinylm.model.checkpoint import CONFIG, read_config
 from tinylm.model.config import DEFAULT_PRESET, ModelConfig
@@ -134,13 +134,11 @@ def pretrain(
     }
     folder = Path(output) if output is not None else _cached("bases", record)
     world = join_world()
-    progress = progress or Silent()
-    if not world.leads:
-        progress = Silent()
+    progress = progress if world.leads and progress else Silent()
     with world.leader_first():
         claim(folder, record, resume=resume or output is None or not world.leads)
-    for index in range(members):
-        target = folder / f"member-{index}"
+    targets = [folder / name for name in member_names(members)]
+    for index, target in enumerate(targets):
         if (target / CONFIG).is_file():
             progress.say(f"member {index} is pre-trained already: {target}")
             continue
@@ -150,7 +148,7 @@ def pretrain(
             tokens = tokenise(corpus, tokenizer, progress=progress)
         shape = replace(shape, vocab_size=tokenizer.vocab_size)
         pretrain_member(target, index, shape, tokens, tokenizer, settings, world, progress)
-    return Base(folder, tuple(folder / f"member-{index}" for index in range(members)))
+    return Base(folder, tuple(targets))
 
 
 def finetune(
@@ -213,10 +211,7 @@ def finetune(
     progress = progress or Silent()
     for note in task.notes:
         progress.say(note)
-    finetune_members(folder, base.members, task, settings, progress)
-    names = [f"member-{index}" for index in range(len(base.members))]
-    write_committee(folder, names, task.labels, vote)
-    return load(folder)
+    return finetune_committee(folder, base.members, task, settings, vote, progress)
 
 
 def train(
@@ -273,32 +268,37 @@ def train(
     )
 
 
-def finetune_members(
+def finetune_committee(
     folder: Path,
     members: Sequence[Path],
     task: Task,
     settings: FinetuneSettings,
+    vote: Vote,
     progress: Progress,
     *,
     from_scratch: bool = False,
-) -> None:
-    """Fine-tune each member into `folder`/member-i, unless it is there.
+) -> Committee:
+    """Fine-tune each member into `folder`, unless it is there, and make them a committee.
 
     Args:
         folder: where they go.
         members: folders of pre-trained members.
         task: what to learn.
         settings: how.
+        vote: how they vote.
         progress: who listens.
         from_scratch: keep of a member only its shape and vocabulary, and draw its weights anew.
     """
+    names = member_names(len(members))
     for index, member in enumerate(members):
-        target = folder / f"member-{index}"
+        target = folder / names[index]
         if (target / CONFIG).is_file():
             progress.say(f"member {index} is fine-tuned already: {target}")
             continue
         start: Path | ModelConfig = read_config(member)[0] if from_scratch else member
         finetune_member(target, index, start, load_tokenizer(member), task, settings, join_world(), progress)
+    write_committee(folder, names, task.labels, vote)
+    return load(folder)
 
 
 def open_base(folder: str | Path) -> Base:

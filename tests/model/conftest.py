@@ -14,14 +14,6 @@ FRONT_ENDS = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="session", params=FRONT_ENDS)
 def front_end(request):
     return FRONT_ENDS[request.param]

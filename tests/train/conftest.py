@@ -6,18 +6,9 @@ import signal
 from pathlib import Path
 
 import pytest
-import torch
 
 from tinylm.model.config import ModelConfig
 from tinylm.train.distributed import World
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylm.committee import load, write_committee
+from tinylm.committee import member_names
 from tinylm.evaluation import CommitteeEvaluation, evaluate_committee
 from tinylm.metrics import accuracy_interval
-from tinylm.pipeline import SCRATCH, Base, finetune_members
+from tinylm.pipeline import SCRATCH, Base, finetune_committee
 from tinylm.progress import Progress
 from tinylm.storage import write_json
 from tinylm.study.report import ResultRow
@@ -48,10 +48,9 @@ def compare(
     right = float(np.mean(guesses == task.test.labels))
     rows = [_row("tf-idf + linear SVM", right, len(task.test), time.perf_counter() - started)]
     scratch_folder = folder / SCRATCH
-    finetune_members(scratch_folder, base.members, task, settings, progress, from_scratch=True)
-    names = [f"member-{index}" for index in range(len(base.members))]
-    write_committee(scratch_folder, names, task.labels, vote)
-    scratch = evaluate_committee(load(scratch_folder), task.test)
+    untaught = finetune_committee(scratch_folder, base.members, task, settings, vote, progress, from_scratch=True)
+    scratch = evaluate_committee(untaught, task.test)
+    names = member_names(len(base.members))
     members = [folder / name for name in names]
     rows += _rows("from scratch", scratch, _seconds(scratch_folder / name for name in names))
     rows += _rows("pre-trained", measured, _seconds(members) + _seconds(base.members))

@@ -100,11 +100,12 @@ class Classification(Job):
 def class_logits(model: SequenceClassifier, texts: EncodedTexts) -> Tensor:
     """Logits of every text, in their order, computed on batches of like length: (texts, classes) float32 on the CPU."""
     device = model.classifier.weight.device
-    order = np.argsort(texts.lengths, kind="stable")
+    lengths = texts.lengths
+    order = np.argsort(lengths, kind="stable")
     logits = torch.empty(len(texts), model.classifier.out_features)
     for part in np.array_split(order, -(-len(order) // _PREDICTION_BATCH)):
         ids = torch.from_numpy(texts.rows(part))
-        mask = pad_mask(ids, texts.lengths[part])
+        mask = pad_mask(ids, lengths[part])
         computed = model(ids.to(device), None if mask is None else mask.to(device))
         logits[torch.from_numpy(part)] = computed.float().cpu()
     return logits

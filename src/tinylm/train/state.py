@@ -103,11 +103,6 @@ def latest(folder: Path) -> Path | None:
     return max((folder / _CHECKPOINTS).glob("step-*"), default=None)
 
 
-def remove_checkpoints(folder: Path) -> None:
-    """Delete what only resuming needs."""
-    shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
-
-
 def require_space(folder: Path, model: nn.Module) -> None:
     """Notice a full disk before training starts.
 
