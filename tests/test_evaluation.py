@@ -6,10 +6,9 @@ import pytest
 from cli_fixtures import rows, write_csv
 from tinylm.errors import InputError
 from tinylm.evaluation import evaluate_committee, examples_to_evaluate
-from tinylm.pipeline import TaskSource
 from tinylm.runs import claim
 from tinylm.text.examples import Examples
-from tinylm.text.task import load_task
+from tinylm.text.task import TaskSource, load_task
 
 LABELS = ("account", "network", "printer")
 

@@ -1,13 +1,12 @@
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
-from tinylm.errors import InputError, MissingExtraError
-from tinylm.metrics import Confusion, evaluate, expected_calibration_error
+from tinylm.errors import InputError
+from tinylm.metrics import Confusion, accuracy_interval, evaluate, expected_calibration_error
 
 
 def random_task(texts, classes, seed):
@@ -89,7 +88,15 @@ def test_what_does_not_match_is_refused(probabilities, labels):
         evaluate(probabilities, labels)
 
 
-def test_a_missing_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
-    with pytest.raises(MissingExtraError, match=r"tinylm\[train\]"):
-        evaluate([[0.5, 0.5]], [0])
+@given(st.integers(1, 500), st.data())
+def test_the_interval_is_that_of_scipy(n, data):
+    right = data.draw(st.integers(0, n))
+    expected = binomtest(right, n).proportion_ci(confidence_level=0.95, method="wilson")
+    assert accuracy_interval(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@given(st.integers(1, 40), st.integers(2, 6), st.integers(0, 2**32 - 1))
+def test_macro_f1_is_that_of_scikit_learn(texts, classes, seed):
+    probabilities, labels = random_task(texts, classes, seed)
+    expected = f1_score(labels, probabilities.argmax(1), average="macro")
+    assert evaluate(probabilities, labels).macro_f1 == pytest.approx(expected)

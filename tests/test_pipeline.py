@@ -10,7 +10,8 @@ import torch
 import tinylm
 from cli_fixtures import contents, environment, rows, write_csv, write_help_desk
 from tinylm.errors import InputError
-from tinylm.pipeline import TaskSource, open_base, train
+from tinylm.pipeline import open_base, train
+from tinylm.text.task import TaskSource
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
 
 SHORT = {"steps": 2, "precision": "float32"}

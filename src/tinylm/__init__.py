@@ -13,34 +13,44 @@ from typing import TYPE_CHECKING, Any
 from tinylm.errors import EXTRAS, MissingExtraError
 
 if TYPE_CHECKING:
-    from tinylm.committee import Committee, Prediction, load
     from tinylm.errors import TinyLMError
-    from tinylm.pipeline import Base, TaskSource, finetune, pretrain
+    from tinylm.exporter import export
+    from tinylm.pipeline import Base, finetune, pretrain
+    from tinylm.runtime.answers import Answers, Explanation, Prediction
+    from tinylm.runtime.classifier import Classifier
+    from tinylm.runtime.opening import load
+    from tinylm.text.task import TaskSource
     from tinylm.train.settings import FinetuneSettings, PretrainSettings
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Answers": "tinylm.runtime.answers",
     "Base": "tinylm.pipeline",
-    "Committee": "tinylm.committee",
+    "Classifier": "tinylm.runtime.classifier",
+    "Explanation": "tinylm.runtime.answers",
     "FinetuneSettings": "tinylm.train.settings",
-    "Prediction": "tinylm.committee",
+    "Prediction": "tinylm.runtime.answers",
     "PretrainSettings": "tinylm.train.settings",
-    "TaskSource": "tinylm.pipeline",
+    "TaskSource": "tinylm.text.task",
     "TinyLMError": "tinylm.errors",
+    "export": "tinylm.exporter",
     "finetune": "tinylm.pipeline",
-    "load": "tinylm.committee",
+    "load": "tinylm.runtime.opening",
     "pretrain": "tinylm.pipeline",
 }
 
 __all__ = [
+    "Answers",
     "Base",
-    "Committee",
+    "Classifier",
+    "Explanation",
     "FinetuneSettings",
     "Prediction",
     "PretrainSettings",
     "TaskSource",
     "TinyLMError",
+    "export",
     "finetune",
     "load",
     "pretrain",

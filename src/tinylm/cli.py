@@ -17,14 +17,15 @@ from rich.console import Console
 from tinylm import __version__
 from tinylm.errors import EXTRAS, InputError, InterruptedByUserError, MissingExtraError, TinyLMError
 from tinylm.model.config import DEFAULT_PRESET
-from tinylm.output import evaluation_json, evaluation_lines, prediction_json, prediction_line, rows_table
+from tinylm.output import evaluation_json, evaluation_lines, export_lines, prediction_json, prediction_line, rows_table
+from tinylm.runtime.serving.limits import Limits
 from tinylm.terminal import TerminalProgress
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
 from tinylm.voting import Vote
 
 if TYPE_CHECKING:
-    from tinylm.pipeline import TaskSource
     from tinylm.study.report import ResultRow
+    from tinylm.text.task import TaskSource
 
 _BLOCK, _BYTES = 256, 1 << 16
 
@@ -93,19 +94,20 @@ class TaskOptions:
 
     def source(self, task: str) -> "TaskSource":
         """The task with these options."""
-        from tinylm.pipeline import TaskSource
+        from tinylm.text.task import TaskSource
 
         return TaskSource(task, **asdict(self))
 
 
-_PRETRAINING, _FINETUNING, _CORPUS, _TASK = (
+_PRETRAINING, _FINETUNING, _CORPUS, _TASK, _LIMITS = (
     Group(name, sort_key=order)
-    for order, name in enumerate(("Pre-training", "Fine-tuning", "Corpus and members", "Task"), start=1)
+    for order, name in enumerate(("Pre-training", "Fine-tuning", "Corpus and members", "Task", "Limits"), start=1)
 )
 _CorpusOptions = Annotated[CorpusOptions, Parameter(name="*", group=_CORPUS)]
 _TaskOptions = Annotated[TaskOptions | None, Parameter(name="*", group=_TASK)]
 _PretrainSettings = Annotated[PretrainSettings | None, Parameter(name="*", group=_PRETRAINING)]
 _FinetuneSettings = Annotated[FinetuneSettings | None, Parameter(name="*", group=_FINETUNING)]
+_Limits = Annotated[Limits | None, Parameter(name="*", group=_LIMITS)]
 _Output = Annotated[Path, Parameter(name=("--output", "-o"))]
 _Json = Annotated[bool, Parameter(name="--json")]
 
@@ -283,8 +285,8 @@ def evaluate(
         data_dir: where data sets known by name are looked for; else TINYLM_DATA, else the hub.
         json_output: print the measures as JSON.
     """
-    from tinylm.committee import load
     from tinylm.evaluation import evaluate_committee, examples_to_evaluate
+    from tinylm.runtime.opening import load
 
     committee = load(model)
     source = (task_options or TaskOptions()).source(task)
@@ -316,7 +318,7 @@ def predict(
         text_column: column of the text; found by the usual names.
         json_output: print one JSON object a text, with the probability of each label and the disagreement.
     """
-    from tinylm.committee import load
+    from tinylm.runtime.opening import load
 
     if texts and file is not None:
         raise InputError("texts are given both as arguments and in a file; give one of them")
@@ -326,6 +328,75 @@ def predict(
             line = prediction_json(prediction) if json_output else prediction_line(text, prediction)
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
+
+
+@app.command
+def export(
+    model: Path,
+    /,
+    *,
+    output: _Output,
+    int8: bool = False,
+    max_loss: float = 0.5,
+    task: str | None = None,
+    task_options: _TaskOptions = None,
+    data_dir: Path | None = None,
+) -> None:
+    """Write a model as one small folder that loads in a blink and answers without torch.
+
+    The written model is checked against the trained one; where the check fails, nothing is left behind.
+
+    Args:
+        model: folder of a trained model.
+        output: folder to write.
+        int8: store and multiply weights in 8 bits: a quarter of the size, several times as fast.
+        max_loss: points of accuracy that 8 bits may cost; where they cost more, float32 is kept.
+        task: labelled text to measure that cost on; by default what was held out of the training to validate.
+        data_dir: where data sets known by name are looked for; else TINYLM_DATA, else the hub.
+    """
+    from tinylm.exporter import export as export_model
+
+    source = None if task is None else (task_options or TaskOptions()).source(task)
+    made = export_model(model, output, int8=int8, max_loss=max_loss, task=source, data_dir=data_dir, progress=_progress)
+    _out.print("\n".join(export_lines(made)))
+    _out.print("Next:")
+    _out.print(f"  tinylm predict {shlex.quote(str(output))} 'a text'")
+
+
+@app.command
+def serve(
+    model: Path,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: int = 1,
+    threads: int = 1,
+    token_file: Path | None = None,
+    limits: _Limits = None,
+) -> None:
+    """Answer over HTTP, with a page to try the model on at / and what programs send at /docs.
+
+    Args:
+        model: folder of a trained model.
+        host: address to listen on; only this machine reaches the default.
+        port: port to listen on; 0 takes a free one.
+        workers: processes that answer, each with the model.
+        threads: that compute in each of them.
+        token_file: file of a token that clients must send; else TINYLM_TOKEN, else none is asked for.
+    """
+    from tinylm.runtime.server import serve as serve_model
+
+    serve_model(
+        model,
+        host=host,
+        port=port,
+        workers=workers,
+        threads=threads,
+        limits=limits,
+        token_file=token_file,
+        progress=_progress,
+    )
 
 
 def _blocks(texts: Sequence[str], file: Path | None, text_column: str | None) -> Iterator[Sequence[str]]:
@@ -373,9 +444,9 @@ def _finish(
     compare: bool,
     json_output: bool,
 ) -> None:
-    from tinylm.committee import load
     from tinylm.evaluation import evaluate_committee
     from tinylm.pipeline import Base, open_base
+    from tinylm.runtime.opening import load
     from tinylm.study.comparison import compare as compare_with_rivals
 
     settings = settings or FinetuneSettings()
@@ -455,7 +526,7 @@ def _run(arguments: list[str]) -> int:
 
 
 _RESUMABLE = ("demo", "train", "pretrain", "finetune")
-_COMMANDS = (*_RESUMABLE, "evaluate", "predict")
+_COMMANDS = (*_RESUMABLE, "evaluate", "predict", "serve")
 
 
 def _command(arguments: Sequence[str]) -> str:

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from tinylm import metrics, voting
-from tinylm.committee import Committee
 from tinylm.errors import InputError
-from tinylm.pipeline import TaskSource
 from tinylm.runs import read_record
+from tinylm.runtime.classifier import Classifier
 from tinylm.text.examples import Examples
-from tinylm.text.task import load_examples
+from tinylm.text.task import TaskSource, hold_out, load_examples
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class CommitteeEvaluation:
     disagreement: float
 
 
-def evaluate_committee(committee: Committee, examples: Examples) -> CommitteeEvaluation:
+def evaluate_committee(committee: Classifier, examples: Examples) -> CommitteeEvaluation:
     """Measure a committee on examples whose labels are positions in `committee.labels`."""
     votes = committee.votes(examples.texts)
     return CommitteeEvaluation(
@@ -74,6 +73,39 @@ def examples_to_evaluate(
         return load_examples(source.source, labels, source.text_column, source.label_column)
     task = source.load(data_dir, 0)
     return _relabelled(task.test, task.labels, labels)
+
+
+def validation_examples(
+    model: Path, labels: tuple[str, ...], source: TaskSource | None, data_dir: str | Path | None
+) -> Examples:
+    """Labelled texts that a model was not trained on, and that are not its test part.
+
+    Args:
+        model: folder of the model.
+        labels: its labels.
+        source: a file is taken whole, a folder, hub data set or name gives a tenth of its training part; when None,
+            the validation part of the model's own training.
+        data_dir: where data sets known by name are looked for.
+
+    Raises:
+        InputError: there is no such text, or it has changed since the training.
+    """
+    record = read_record(model)
+    if source is not None:
+        if source.test is None and Path(source.source).is_file():
+            return load_examples(source.source, labels, source.text_column, source.label_column)
+        task = source.load(data_dir, 0)
+        return _relabelled(hold_out(task.train, 0.1, 0)[1], task.labels, labels)
+    if not record.get("task_source"):
+        raise InputError(f"{model} does not say which file it was trained on; name labelled text with --task")
+    trained_on, settings = TaskSource(**record["task_source"]), record["settings"]
+    task = trained_on.load(data_dir, settings["seed"])
+    if task.fingerprint != record["task_fingerprint"]:
+        raise InputError(
+            f"{trained_on.source} has changed since {model} was trained on it, so its validation part cannot be told; "
+            "name labelled text that the model has not seen with --task"
+        )
+    return _relabelled(hold_out(task.train, settings["validation"], settings["seed"])[1], task.labels, labels)
 
 
 def _relabelled(examples: Examples, own: tuple[str, ...], labels: tuple[str, ...]) -> Examples:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from tinylm.committee import Prediction
     from tinylm.evaluation import CommitteeEvaluation
+    from tinylm.exporter import Export
+    from tinylm.runtime.answers import Prediction
     from tinylm.study.report import ResultRow
 
 
@@ -21,6 +22,22 @@ def prediction_line(text: str, prediction: "Prediction") -> str:
 def prediction_json(prediction: "Prediction") -> str:
     """A prediction as one line of JSON: label, probability, probabilities, disagreement."""
     return json.dumps(asdict(prediction), ensure_ascii=False)
+
+
+def export_lines(made: "Export") -> list[str]:
+    """What was exported, and how it compares with the trained model, for people."""
+    lines = [
+        f"{made.folder}: {made.precision}, {made.size / 1e6:.1f} MB",
+        f"float32 is within {made.difference:.0e} of the trained model's probabilities",
+    ]
+    if made.loss is not None:
+        loss = made.loss
+        lines.append(
+            f"accuracy on {loss.texts:,} texts that were not trained on: {loss.float32:.2%} in float32, "
+            f"{loss.int8:.2%} in int8, {abs(loss.points):.2f} points {'more' if loss.points < 0 else 'less'}; "
+            f"{loss.changed:,} texts get another label"
+        )
+    return lines
 
 
 def evaluation_lines(measured: "CommitteeEvaluation", labels: Sequence[str]) -> list[str]:

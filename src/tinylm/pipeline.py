@@ -12,16 +12,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tinylm.committee import Committee, load, member_names, write_committee
+from tinylm.committee import COMMITTEE, member_names, write_committee
 from tinylm.errors import InputError
-from tinylm.model.checkpoint import CONFIG, read_config
 from tinylm.model.config import DEFAULT_PRESET, ModelConfig
 from tinylm.model.config import preset as preset_shape
+from tinylm.model.layout import CONFIG, read_config
 from tinylm.progress import Progress, Silent
 from tinylm.runs import check_free, claim, read_record
+from tinylm.runtime.classifier import Classifier
+from tinylm.runtime.opening import load
 from tinylm.storage import cache_folder, new_folder
 from tinylm.text.corpus import Corpus, open_corpus
-from tinylm.text.task import Task, load_task
+from tinylm.text.task import Task, TaskSource
 from tinylm.text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from tinylm.text.tokens import tokenise
 from tinylm.train.distributed import join_world
@@ -45,35 +47,6 @@ class Base:
 
     folder: Path
     members: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class TaskSource:
-    """Where labelled text comes from, and how it is read; see `load_task`.
-
-    Attributes:
-        source: file, folder, hub data set, or a name such as ag_news.
-        test: file of the test part.
-        text_column: the column of the text; found by the usual names when None.
-        label_column: the column of the label; found by the usual names when None.
-        train_per_label: training rows a label.
-        test_per_label: test rows a label.
-    """
-
-    source: str
-    test: str | None = None
-    text_column: str | None = None
-    label_column: str | None = None
-    train_per_label: int | None = None
-    test_per_label: int | None = None
-
-    def load(self, data_dir: str | Path | None, seed: int) -> Task:
-        """Read it."""
-        return load_task(**asdict(self), data_dir=data_dir, seed=seed)
-
-    def absolute(self) -> "TaskSource":
-        """The same, with paths that hold from any folder."""
-        return replace(self, source=_where(self.source), test=None if self.test is None else _where(self.test))
 
 
 def pretrain(
@@ -163,7 +136,7 @@ def finetune(
     resume: bool = False,
     progress: Progress | None = None,
     **changes: Any,
-) -> Committee:
+) -> Classifier:
     """Fine-tune pre-trained members to labels, each by itself, and let them vote.
 
     Args:
@@ -230,7 +203,7 @@ def train(
     finetuning: FinetuneSettings | None = None,
     resume: bool = False,
     progress: Progress | None = None,
-) -> Committee:
+) -> Classifier:
     """Pre-train, fine-tune, vote: `pretrain` into `output`/pretrained, then `finetune` into `output`.
 
     The task is read before anything is trained, so that what is wrong with it is said at once.
@@ -277,7 +250,7 @@ def finetune_committee(
     progress: Progress,
     *,
     from_scratch: bool = False,
-) -> Committee:
+) -> Classifier:
     """Fine-tune each member into `folder`, unless it is there, and make them a committee.
 
     Args:
@@ -310,7 +283,7 @@ def open_base(folder: str | Path) -> Base:
     folder = Path(folder)
     if (folder / PRETRAINED).is_dir():
         folder = folder / PRETRAINED
-    elif (folder / "committee.json").is_file():
+    elif (folder / COMMITTEE).is_file():
         raise InputError(f"{folder} is fine-tuned already; give the folder that `tinylm pretrain` wrote")
     found = sorted(folder.glob(f"member-*/{CONFIG}"), key=lambda path: int(path.parent.name.split("-")[1]))
     if found:
@@ -347,10 +320,6 @@ def _require_one_process() -> None:
 def _require_members(members: int) -> None:
     if members < 1:
         raise InputError(f"members is {members}; a committee needs at least 1")
-
-
-def _where(source: str) -> str:
-    return str(Path(source).absolute()) if Path(source).exists() else source
 
 
 def _cached(kind: str, record: dict[str, Any]) -> Path:

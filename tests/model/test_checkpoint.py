@@ -16,9 +16,10 @@ from transformers import (
 )
 
 from tinylm.errors import InputError
-from tinylm.model.checkpoint import load_classifier, load_masked_language_model, read_config, save_model
+from tinylm.model.checkpoint import load_classifier, load_masked_language_model, save_model
 from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd
 from tinylm.model.heads import IGNORED, MaskedLanguageModel, SequenceClassifier
+from tinylm.model.layout import read_config
 from tinylm.text.encoded import EncodedTexts
 
 LABELS = ("world", "sport", 'a "quoted" läbel', "business")

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from tinylm.text.lines import plain_suffix
 from tinylm.text.named import local_folder
 from tinylm.text.rows import is_supported
 
-__all__ = ["TEST_FRACTION", "Examples", "Task", "hold_out", "load_examples", "load_task", "read_texts"]
+__all__ = ["TEST_FRACTION", "Examples", "Task", "TaskSource", "hold_out", "load_examples", "load_task", "read_texts"]
 
 TEST_FRACTION = 0.2
 """Of a source without a test part, stratified."""
@@ -105,6 +105,35 @@ def load_task(
     )
 
 
+@dataclass(frozen=True)
+class TaskSource:
+    """Where labelled text comes from, and how it is read; see `load_task`.
+
+    Attributes:
+        source: file, folder, hub data set, or a name such as ag_news.
+        test: file of the test part.
+        text_column: the column of the text; found by the usual names when None.
+        label_column: the column of the label; found by the usual names when None.
+        train_per_label: training rows a label.
+        test_per_label: test rows a label.
+    """
+
+    source: str
+    test: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    train_per_label: int | None = None
+    test_per_label: int | None = None
+
+    def load(self, data_dir: str | Path | None, seed: int) -> Task:
+        """Read it."""
+        return load_task(**asdict(self), data_dir=data_dir, seed=seed)
+
+    def absolute(self) -> "TaskSource":
+        """The same, with paths that hold from any folder."""
+        return replace(self, source=_where(self.source), test=None if self.test is None else _where(self.test))
+
+
 def load_examples(
     source: str | Path, labels: tuple[str, ...], text_column: str | None = None, label_column: str | None = None
 ) -> Examples:
@@ -123,6 +152,10 @@ def load_examples(
     position = {label: index for index, label in enumerate(labels)}
     _check_known(rows, position, "the model does not know; use the labels it was trained on")
     return _examples(rows, position)
+
+
+def _where(source: str) -> str:
+    return str(Path(source).absolute()) if Path(source).exists() else source
 
 
 def _check_sample(train_per_label: int | None, test_per_label: int | None) -> None:

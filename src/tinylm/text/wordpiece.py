@@ -104,19 +104,30 @@ class Tokenizer:
             The ids of all texts one after another, int32, and offsets, int64, shape (n + 1,): text i is
             `ids[offsets[i]:offsets[i + 1]]`.
         """
-        if max_length is not None:
-            texts = [text[: CHARACTERS_PER_TOKEN * max_length] for text in texts]
-        texts = list(texts)
-        try:
-            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        except (TypeError, UnicodeEncodeError):
-            # JSON can escape half a surrogate pair, which has no UTF-8 and is refused as no text.
-            texts = [text.encode("utf-8", "replace").decode() for text in texts]
-            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        rows = [encoding.ids[:max_length] for encoding in encodings]
+        rows = self._encode(list(texts), max_length)
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         return np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int32, count=offsets[-1]), offsets
+
+    def rows(self, texts: Sequence[str], length: int) -> list[list[int]]:
+        """`[CLS]`, the first tokens of each text, `[SEP]`: at most `length` ids a row."""
+        return [[self.cls_id, *ids, self.sep_id] for ids in self._encode(list(texts), length - 2)]
+
+    def words(self, text: str, length: int) -> list[tuple[int, int, int]]:
+        """For each token between `[CLS]` and `[SEP]` of a row: the number of its word, its first character, its end."""
+        encoding = self._backend.encode(_utf8(text[: CHARACTERS_PER_TOKEN * (length - 2)]), add_special_tokens=False)
+        spans = zip(encoding.word_ids, encoding.offsets, strict=True)
+        # A special token written in the text is a word by itself, and has no number.
+        return [(-1 if word is None else word, *span) for word, span in spans][: length - 2]
+
+    def _encode(self, texts: list[str], max_length: int | None) -> list[list[int]]:
+        if max_length is not None:
+            texts = [text[: CHARACTERS_PER_TOKEN * max_length] for text in texts]
+        try:
+            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        except (TypeError, UnicodeEncodeError):
+            encodings = self._backend.encode_batch_fast([_utf8(text) for text in texts], add_special_tokens=False)
+        return [encoding.ids[:max_length] for encoding in encodings]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, lower-cased as the vocabulary is; special tokens are left out."""
@@ -124,7 +135,7 @@ class Tokenizer:
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`, which `transformers.AutoTokenizer` loads."""
-        write_text(folder / TOKENIZER_FILE, self._backend.to_str(pretty=True))
+        write_text(folder / TOKENIZER_FILE, self._backend.to_str())
         tokens = {f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS}
         write_json(
             folder / _CONFIG_FILE,
@@ -134,6 +145,11 @@ class Tokenizer:
                 **tokens,
             },
         )
+
+
+def _utf8(text: str) -> str:
+    """The text with what has no UTF-8 replaced: JSON can escape half a surrogate pair, which is refused as no text."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def wordpiece(vocabulary: dict[str, int], *, lowercase: bool = True) -> tokenizers.Tokenizer:

@@ -1,0 +1,81 @@
+"""The job `cold` of `latency.py`: from the start of a process to its first answer.
+
+Files are in the system's cache, as they are on a machine that has answered before; the first process of each command
+is not counted.
+"""
+
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from entrants import ONNX_RUNTIME, REFERENCE, TINYLM, TRANSFORMERS, Setup, keep
+from turns import environment, pinned
+
+_PROCESSES, _SLOW_PROCESSES = 20, 5
+_SLOW_SECONDS = 2.0
+_TEXT = "Shares of the company rose after it reported its earnings for the third quarter."
+
+
+def cold(setup: Setup) -> None:
+    """Commands that take turns."""
+    committee = next(entrant for entrant in TINYLM if entrant.name == "tinylm four w256, int8")
+    rivals = [next(e for e in ONNX_RUNTIME if e.name == "ONNX Runtime BERT-6, int8"), TRANSFORMERS[0]]
+    ours = setup.prepare([REFERENCE, committee])
+    commands: dict[str, list[str]] = {
+        "python alone": _python("print()"),
+        "import tinylm": _python("import tinylm; print()"),
+        "import tinylm.runtime.classifier": _python("import tinylm.runtime.classifier; print()"),
+    }
+    for entrant in ours:
+        folder = setup.files(entrant)
+        question = f"import tinylm; print(tinylm.load({str(folder)!r}).predict({_TEXT!r}))"
+        commands[f"tinylm.load and predict, {entrant.name}"] = _python(question)
+        commands[f"tinylm predict, {entrant.name}"] = [sys.executable, "-m", "tinylm", "predict", str(folder), _TEXT]
+    for rival in setup.prepare(setup.choose(rivals)):
+        if rival not in ours:
+            commands[rival.name] = [sys.executable, *setup.command(rival), "--once", _TEXT]
+    with pinned(1):
+        silent = [name for name, command in commands.items() if _first_line(command) is None]
+        for name in silent:
+            print(f"{name} is left out: it ended without an answer", flush=True)
+            del commands[name]
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        for number in range(min(_PROCESSES, 2 * setup.rounds)):
+            for name, command in commands.items():
+                own = seconds[name]
+                if number < _SLOW_PROCESSES or median(own) < _SLOW_SECONDS:
+                    own.append(_first_line(command) or math.nan)
+    rows = [{"name": name, "seconds": times, "median": median(times)} for name, times in seconds.items()]
+    _show(rows)
+    keep("cold", rows)
+
+
+def _python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def _first_line(command: Sequence[str]) -> float | None:
+    """Seconds until a process has written a line; None if it writes none."""
+    # Python writes to a terminal line by line, and to a pipe when it ends.
+    settings = environment(1) | {"PYTHONUNBUFFERED": "1"}
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=settings) as process:
+        line = process.stdout.readline() if process.stdout else b""
+        seconds = time.perf_counter() - start
+    return seconds if line else None
+
+
+def _show(rows: Sequence[dict[str, Any]]) -> None:
+    alone = rows[0]["median"]
+    print("\n**From the start of a process to its first answer**\n")
+    print("| | ms, median | min to max | without Python's own start | processes |")
+    print("|---|--:|--:|--:|--:|")
+    for row in rows:
+        low, middle, high = (1000 * value for value in (min(row["seconds"]), row["median"], max(row["seconds"])))
+        own = 1000 * (row["median"] - alone)
+        print(f"| {row['name']} | {middle:,.0f} | {low:,.0f} to {high:,.0f} | {own:,.0f} | {len(row['seconds'])} |")
+    print(flush=True)

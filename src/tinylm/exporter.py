@@ -1,0 +1,243 @@
+"""Export: a trained committee becomes one artefact that answers without torch, once it has shown that it is the same.
+
+The graph in float32 must give the probabilities that torch gives, to 1e-5, on rows of many lengths, alone and in padded
+batches. Weights of 8 bits are then held against it on labelled text.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copy
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tinylm import voting
+from tinylm.errors import InputError, TinyLMError
+from tinylm.evaluation import validation_examples
+from tinylm.model.checkpoint import load_classifier
+from tinylm.model_card import CARD, model_card
+from tinylm.progress import Progress, Silent
+from tinylm.runs import RUN
+from tinylm.runtime.artefact import (
+    ARTEFACT,
+    GRAPH,
+    Artefact,
+    Precision,
+    require_free,
+    vocabulary_folders,
+    write_artefact,
+)
+from tinylm.runtime.classifier import Classifier
+from tinylm.runtime.engine import OnnxEngine
+from tinylm.runtime.graph import build_graph
+from tinylm.runtime.network import Rows, groups
+from tinylm.runtime.opening import Checkpoint, load, open_checkpoint
+from tinylm.seeds import numpy_generator
+from tinylm.storage import new_folder, write_text
+from tinylm.text.examples import Examples
+from tinylm.text.task import TaskSource
+
+TOLERANCE = 1e-5
+"""Between probabilities of the float32 graph and of torch."""
+
+MAX_LOSS = 0.5
+"""Points of accuracy that weights of 8 bits may cost."""
+
+_LARGEST = 2**31
+"""Bytes of a protocol buffer."""
+
+_LENGTHS = ((2,), (3,), (17,), (1000,), (2, 9, 9, 30), (1000, 2, 40))
+"""Rows of the batches that parity is checked on, before they are cut to what the members can read."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What weights of 8 bits cost on labelled text.
+
+    Attributes:
+        texts: how many.
+        float32: accuracy with weights of 32 bits, 0 to 1.
+        int8: accuracy with weights of 8 bits.
+        changed: texts that get another label.
+    """
+
+    texts: int
+    float32: float
+    int8: float
+    changed: int
+
+    @property
+    def points(self) -> float:
+        """Accuracy lost, in points of a percent; negative where some was gained."""
+        return 100 * (self.float32 - self.int8)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was exported.
+
+    Attributes:
+        folder: the artefact.
+        precision: of its weights.
+        size: of its files, bytes.
+        difference: largest one between its float32 probabilities and torch's.
+        loss: of 8 bits, where they were asked for.
+    """
+
+    folder: Path
+    precision: Precision
+    size: int
+    difference: float
+    loss: Loss | None
+
+
+def export(
+    model: str | Path,
+    output: str | Path,
+    *,
+    int8: bool = False,
+    max_loss: float = MAX_LOSS,
+    task: TaskSource | str | Path | None = None,
+    data_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Export:
+    """Write a committee as one graph with its vocabulary, labels and a model card; nothing where a check fails.
+
+    Args:
+        model: folder of a committee, or of a classifier in Hugging Face's layout.
+        output: folder to write; an artefact that is there is replaced.
+        int8: store and multiply weights in 8 bits, if that costs little accuracy.
+        max_loss: points of accuracy that 8 bits may cost; where they cost more, float32 is kept, and `progress` told.
+        task: labelled text to measure that cost on; the validation part of the training when None.
+        data_dir: where data sets known by name are looked for.
+        progress: who listens.
+
+    Raises:
+        InputError: no such model, the output folder is taken, or 8 bits are asked for and there is no labelled text.
+        TinyLMError: the graph does not compute what the model computes.
+    """
+    model, output, progress = Path(model), Path(output), progress or Silent()
+    require_free(output, ARTEFACT)
+    if (model / ARTEFACT).is_file():
+        raise InputError(f"{model} is exported already; give the folder that `tinylm train` wrote")
+    checkpoint = open_checkpoint(model)
+    source = TaskSource(str(task)) if isinstance(task, str | Path) else task
+    examples = validation_examples(model, checkpoint.labels, source, data_dir) if int8 else None
+    graph = _graph(checkpoint, eight_bits=False)
+    difference = _largest_difference(checkpoint, graph)
+    if not difference <= TOLERANCE:
+        raise TinyLMError(
+            f"the exported graph differs from {model} by {difference:.1e} in a probability, more than {TOLERANCE:.0e}; "
+            "nothing was written, please report this with the model's config.json"
+        )
+    precision: Precision = "float32"
+    loss = None
+    if examples is not None:
+        smaller = _graph(checkpoint, eight_bits=True)
+        loss = _loss(checkpoint, graph, smaller, examples)
+        if loss.points <= max_loss:
+            precision, graph = "int8", smaller
+        else:
+            progress.say(
+                f"8 bits cost {loss.points:.2f} points of accuracy on {loss.texts:,} texts, more than {max_loss:g}, "
+                "so float32 is kept; --max-loss allows more"
+            )
+    with new_folder(output) as temporary:
+        _write(temporary, model, checkpoint, graph, precision)
+        write_text(temporary / CARD, model_card(model, checkpoint, output.name, precision, difference, loss))
+        _check_written(temporary, checkpoint, graph)
+    size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    return Export(output, precision, size, difference, loss)
+
+
+def _graph(checkpoint: Checkpoint, *, eight_bits: bool) -> bytes:
+    graph = build_graph(checkpoint.members, checkpoint.vote, eight_bits=eight_bits)
+    if graph.ByteSize() >= _LARGEST:
+        raise InputError(
+            f"{len(checkpoint.members)} members make a graph of {graph.ByteSize() / 1e9:.1f} GB, and one file of ONNX "
+            "holds 2.1; export fewer members, or smaller ones"
+        )
+    return bytes(graph.SerializeToString())
+
+
+def _write(folder: Path, model: Path, checkpoint: Checkpoint, graph: bytes, precision: Precision) -> None:
+    (folder / GRAPH).write_bytes(graph)
+    for vocabulary, path in zip(
+        checkpoint.vocabularies, vocabulary_folders(folder, len(checkpoint.vocabularies)), strict=True
+    ):
+        path.mkdir(exist_ok=True)
+        vocabulary.tokenizer.save(path)
+    write_artefact(
+        folder,
+        Artefact(
+            members=len(checkpoint.members),
+            labels=checkpoint.labels,
+            vote=checkpoint.vote,
+            precision=precision,
+            positions=tuple(vocabulary.positions for vocabulary in checkpoint.vocabularies),
+            batch_tokens=checkpoint.batch_tokens,
+        ),
+    )
+    if (model / RUN).is_file():
+        copy(model / RUN, folder)
+
+
+def _largest_difference(checkpoint: Checkpoint, graph: bytes) -> float:
+    """Between probabilities of the graph and of torch, members' and committee's, over `_LENGTHS`."""
+    engine = OnnxEngine(graph, len(checkpoint.vocabularies), threads=1)
+    models = [load_classifier(folder)[0].eval() for folder in checkpoint.folders]
+    differences = []
+    for rows in _rows(checkpoint):
+        found = engine.run(rows)
+        votes = np.empty(found.votes.shape)
+        for group, texts in zip(groups(checkpoint.members), rows, strict=True):
+            ids, mask = torch.from_numpy(texts.ids), torch.from_numpy(texts.mask).bool()
+            for index in group:
+                with torch.inference_mode():
+                    votes[index] = models[index](ids, mask).double().softmax(1).numpy()
+        vote = voting.vote(votes, checkpoint.vote)
+        differences += [np.abs(found.votes - votes).max(), np.abs(found.probabilities - vote).max()]
+    # Not a number is larger than any tolerance.
+    return float(np.max(differences))
+
+
+def _rows(checkpoint: Checkpoint) -> Iterator[list[Rows[npt.NDArray[np.int64]]]]:
+    """Batches of random ids, once for each vocabulary."""
+    for number, lengths in enumerate(_LENGTHS):
+        batch = []
+        for group, vocabulary in zip(groups(checkpoint.members), checkpoint.vocabularies, strict=True):
+            cut = np.minimum(lengths, vocabulary.positions)
+            mask = (np.arange(cut.max()) < cut[:, None]).astype(np.int64)
+            generator = numpy_generator(0, "parity", number)
+            ids = generator.integers(0, len(checkpoint.members[group[0]].words), mask.shape)
+            ids[:, 0] = vocabulary.tokenizer.cls_id
+            batch.append(Rows(ids, mask))
+        yield batch
+
+
+def _loss(checkpoint: Checkpoint, graph: bytes, smaller: bytes, examples: Examples) -> Loss:
+    guesses = [_classifier(checkpoint, which).predict_proba(examples.texts).argmax(1) for which in (graph, smaller)]
+    before, after = (float(np.mean(guess == examples.labels)) for guess in guesses)
+    return Loss(len(examples), before, after, int(np.count_nonzero(guesses[0] != guesses[1])))
+
+
+def _classifier(checkpoint: Checkpoint, graph: bytes) -> Classifier:
+    return Classifier(
+        OnnxEngine(graph, len(checkpoint.vocabularies), threads=1),
+        checkpoint.vocabularies,
+        members=len(checkpoint.members),
+        labels=checkpoint.labels,
+        vote=checkpoint.vote,
+        threads=1,
+        batch_tokens=checkpoint.batch_tokens,
+        files=(),
+    )
+
+
+def _check_written(folder: Path, checkpoint: Checkpoint, graph: bytes) -> None:
+    """What was written opens, and answers text as the graph in memory does."""
+    texts = ["", "one text", "another text, of some more words"]
+    if not np.array_equal(load(folder).votes(texts), _classifier(checkpoint, graph).votes(texts)):
+        raise TinyLMError(f"what was written to {folder} does not answer as the model does; nothing was kept")

@@ -1,0 +1,147 @@
+"""Hugging Face's layout of a BERT, without its numbers: names of files and tensors, and what `config.json` says.
+
+Both sides build on this: torch, which writes and trains such folders (`checkpoint.py`), and the runtime, which
+answers from them without torch. Models with a convolutional front-end have no counterpart in `transformers`; their
+`model_type` is `tinylm`, so that it refuses them instead of dropping the front-end.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from tinylm.errors import InputError
+from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd, ModelConfig
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+Architecture = Literal["BertForMaskedLM", "BertForSequenceClassification"]
+
+_TO_HUGGING_FACE = (
+    (r"^encoder\.embeddings\.(word|position|token_type)$", r"bert.embeddings.\1_embeddings.weight"),
+    (r"^encoder\.embeddings\.norm\.", r"bert.embeddings.LayerNorm."),
+    (
+        r"^encoder\.layers\.(\d+)\.attention\.(query|key|value)\.",
+        r"bert.encoder.layer.\1.attention.self.\2.",
+    ),
+    (r"^encoder\.layers\.(\d+)\.attention\.output\.", r"bert.encoder.layer.\1.attention.output.dense."),
+    (r"^encoder\.layers\.(\d+)\.attention\.norm\.", r"bert.encoder.layer.\1.attention.output.LayerNorm."),
+    (r"^encoder\.layers\.(\d+)\.(intermediate|output)\.", r"bert.encoder.layer.\1.\2.dense."),
+    (r"^encoder\.layers\.(\d+)\.norm\.", r"bert.encoder.layer.\1.output.LayerNorm."),
+    (r"^encoder\.front_end\.", r"bert.front_end."),
+    (r"^head\.dense\.", r"cls.predictions.transform.dense."),
+    (r"^head\.norm\.", r"cls.predictions.transform.LayerNorm."),
+    (r"^head\.bias$", r"cls.predictions.bias"),
+    (r"^pooler\.", r"bert.pooler.dense."),
+)
+
+
+POSITION_IDS = "bert.embeddings.position_ids"
+"""Name of a buffer that older BERT folders hold beside the weights."""
+
+
+def hugging_face_name(name: str) -> str:
+    """The name that `transformers` gives to one of our tensors."""
+    for pattern, replacement in _TO_HUGGING_FACE:
+        name, count = re.subn(pattern, replacement, name)
+        if count:
+            break
+    return name
+
+
+def current_name(name: str) -> str:
+    """The name of a tensor today: checkpoints converted from TensorFlow call a norm's weight and bias gamma, beta."""
+    return re.sub(r"LayerNorm\.(gamma|beta)$", _norm_name, name)
+
+
+def read_config(folder: Path) -> tuple[ModelConfig, tuple[str, ...]]:
+    """The shape and the class names that a model folder declares.
+
+    Raises:
+        InputError: there is no readable `config.json`, or it is not one of a BERT.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise InputError(f"{folder} is not a model folder: it has no {CONFIG}")
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return _from_json(stored)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} does not describe a BERT that tinylm can open: {error}") from error
+
+
+def config_json(
+    config: ModelConfig, architecture: Architecture, pad_id: int, labels: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """What `config.json` says of a model; `labels` are the names of a classifier's classes."""
+    stored: dict[str, Any] = {
+        "architectures": [architecture],
+        "model_type": "bert",
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.intermediate_size,
+        "max_position_embeddings": config.positions,
+        "type_vocab_size": config.token_types,
+        "layer_norm_eps": config.norm_epsilon,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.0,
+        "initializer_range": 0.02,
+        "pad_token_id": pad_id,
+        "tie_word_embeddings": True,
+        "dtype": "float32",
+    }
+    if labels:
+        stored["id2label"] = {str(i): label for i, label in enumerate(labels)}
+        stored["label2id"] = {label: i for i, label in enumerate(labels)}
+        stored["problem_type"] = "single_label_classification"
+    if config.front_end is not None:
+        stored["model_type"] = "tinylm"
+        stored["front_end"] = {
+            "type": type(config.front_end).__name__.removesuffix("FrontEnd").lower(),
+            **asdict(config.front_end),
+        }
+    return stored
+
+
+def _from_json(stored: Mapping[str, Any]) -> tuple[ModelConfig, tuple[str, ...]]:
+    if stored["model_type"] not in ("bert", "tinylm"):
+        raise ValueError(f"its model_type is {stored['model_type']!r}")
+    for key, supported in (("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
+        if stored.get(key, supported) != supported:
+            raise ValueError(f"its {key} is {stored[key]!r}, and only {supported!r} is supported")
+    front_end = dict(stored.get("front_end") or {})
+    match front_end.pop("type", None):
+        case None:
+            shape: Conv2dFrontEnd | DepthwiseFrontEnd | None = None
+        case "conv2d":
+            shape = Conv2dFrontEnd(kernels=tuple(front_end["kernels"]), channels=front_end["channels"])
+        case "depthwise":
+            shape = DepthwiseFrontEnd(**front_end)
+        case other:
+            raise ValueError(f"its front_end is {other!r}")
+    config = ModelConfig(
+        vocab_size=stored["vocab_size"],
+        hidden_size=stored["hidden_size"],
+        layers=stored["num_hidden_layers"],
+        heads=stored["num_attention_heads"],
+        intermediate_size=stored["intermediate_size"],
+        positions=stored["max_position_embeddings"],
+        token_types=stored.get("type_vocab_size", 2),
+        norm_epsilon=stored.get("layer_norm_eps", 1e-12),
+        front_end=shape,
+    )
+    names = {int(index): label for index, label in (stored.get("id2label") or {}).items()}
+    if "BertForSequenceClassification" not in (stored.get("architectures") or []):
+        return config, ()
+    # `transformers` writes no names where a classifier has its default of two labels.
+    names = names or {0: "LABEL_0", 1: "LABEL_1"}
+    return config, tuple(names[i] for i in range(len(names)))
+
+
+def _norm_name(found: re.Match[str]) -> str:
+    return "LayerNorm.weight" if found[1] == "gamma" else "LayerNorm.bias"

@@ -1,0 +1,1 @@
+"""How it answers. Nothing here imports torch."""

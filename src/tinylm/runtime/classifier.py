@@ -1,0 +1,265 @@
+"""Text in, probabilities out: a committee at work, without torch."""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from tinylm.committee import COMMITTEE
+from tinylm.errors import InputError
+from tinylm.runtime.answers import Answers, Explanation, Prediction, Word
+from tinylm.runtime.artefact import ARTEFACT, require_free
+from tinylm.runtime.engine import Engine
+from tinylm.runtime.network import Outputs, Rows
+from tinylm.storage import new_folder
+from tinylm.text.tokenizer import Tokenizer
+from tinylm.voting import Vote
+
+_CHUNK = 256
+"""Texts of a stream that are taken, sorted by length and answered together."""
+
+Array = npt.NDArray[np.float32]
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """How some members see a text.
+
+    Attributes:
+        tokenizer: its pieces.
+        positions: tokens in a row at most.
+    """
+
+    tokenizer: Tokenizer
+    positions: int
+
+
+class Classifier:
+    """A committee that answers; `tinylm.load` opens one. It may be used from several threads at once.
+
+    Each method that takes `texts` takes one text, a collection of them, or an iterator; it gives one answer, an array
+    or list of them, or an iterator that answers as texts arrive, a few hundred at a time. Answers are in the order of
+    the texts. A text is cut to what its members can read before it is tokenised.
+
+    Attributes:
+        labels: names of the classes.
+        vote: `probability` averages the members' probabilities, `logit` their logits.
+        threads: processor threads that one call uses.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        vocabularies: Sequence[Vocabulary],
+        *,
+        members: int,
+        labels: tuple[str, ...],
+        vote: Vote,
+        threads: int,
+        batch_tokens: int,
+        files: Sequence[Path],
+    ) -> None:
+        self._engine, self._vocabularies = engine, tuple(vocabularies)
+        self._members, self._batch_tokens, self._files = members, batch_tokens, tuple(files)
+        self.labels, self.vote, self.threads = labels, vote, threads
+
+    def __len__(self) -> int:
+        return self._members
+
+    @overload
+    def predict(self, texts: str, *, abstain: float | None = None) -> str | None: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(self, texts: Iterator[str], *, abstain: float | None = None) -> Iterator[str | None]: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(self, texts: Iterable[str], *, abstain: float | None = None) -> list[str | None]: ...
+    def predict(self, texts: str | Iterable[str], *, abstain: float | None = None) -> Any:
+        """The most probable label of each text.
+
+        Args:
+            texts: one, a collection, or an iterator.
+            abstain: give None instead of a label that is less probable than this; never when None.
+
+        Raises:
+            InputError: a text is not a string, or the threshold is not a probability.
+        """
+        if abstain is not None and not 0 <= abstain <= 1:
+            raise InputError(f"abstain is {abstain}; it is a probability, from 0 to 1")
+        least = 0.0 if abstain is None else abstain
+
+        def labels(answers: Answers) -> list[str | None]:
+            best = answers.probabilities.argmax(1).tolist()
+            chances = answers.probabilities.max(1).tolist()
+            return [
+                self.labels[index] if chance >= least else None for index, chance in zip(best, chances, strict=True)
+            ]
+
+        return self._ask(texts, labels, list)
+
+    @overload
+    def predict_proba(self, texts: Iterator[str]) -> Iterator[Array]: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict_proba(self, texts: str | Iterable[str]) -> Array: ...
+    def predict_proba(self, texts: str | Iterable[str]) -> Any:
+        """The committee's probabilities: (labels,) for one text, (texts, labels) for a collection."""
+        return self._ask(texts, lambda answers: answers.probabilities, np.asarray)
+
+    @overload
+    def votes(self, texts: Iterator[str]) -> Iterator[Array]: ...  # type: ignore[overload-overlap]
+    @overload
+    def votes(self, texts: str | Iterable[str]) -> Array: ...
+    def votes(self, texts: str | Iterable[str]) -> Any:
+        """Each member's probabilities: (members, labels) for one text, (members, texts, labels) for a collection."""
+        return self._ask(texts, lambda answers: answers.votes.swapaxes(0, 1), lambda votes: votes.swapaxes(0, 1))
+
+    @overload
+    def disagreement(self, texts: str) -> float: ...  # type: ignore[overload-overlap]
+    @overload
+    def disagreement(self, texts: Iterator[str]) -> Iterator[float]: ...  # type: ignore[overload-overlap]
+    @overload
+    def disagreement(self, texts: Iterable[str]) -> npt.NDArray[np.float64]: ...
+    def disagreement(self, texts: str | Iterable[str]) -> Any:
+        """How far the members contradict each other, in nats; see `voting.disagreement`."""
+        return self._ask(texts, lambda answers: answers.disagreement, np.asarray)
+
+    def predictions(self, texts: Iterable[str]) -> Iterator[Prediction]:
+        """Predictions as a stream, in the order of the texts."""
+        return self._stream(texts, self._predictions)
+
+    def answer(self, texts: Sequence[str]) -> Answers:
+        """Everything that the committee says of some texts.
+
+        Raises:
+            InputError: a text is not a string.
+        """
+        parts = [self._answer(texts[start : start + _CHUNK]) for start in range(0, len(texts), _CHUNK)]
+        if len(parts) == 1:
+            return parts[0]
+        none = np.empty((0, len(self.labels)), np.float32)
+        return Answers(
+            self.labels,
+            np.concatenate([none, *(part.probabilities for part in parts)]),
+            np.concatenate([np.stack([none] * len(self)), *(part.votes for part in parts)], axis=1),
+            np.concatenate([np.empty(0, np.int64), *(part.tokens for part in parts)]),
+        )
+
+    def explain(self, text: str) -> Explanation:
+        """An answer, and which words of the text the [CLS] read looks at."""
+        rows = self._rows([text])
+        outputs = self._engine.run([_batch([row]) for (row,) in rows])
+        answers = Answers(self.labels, outputs.probabilities, outputs.votes, np.array([len(rows[0][0])]))
+        return Explanation(answers, *_weighed(self._vocabularies, text, outputs))
+
+    def save(self, folder: str | Path) -> None:
+        """Copy the model's files to a folder, whole or not at all.
+
+        Raises:
+            InputError: the folder holds something that is not a model, or the model's own files are gone.
+        """
+        folder = Path(folder)
+        require_free(folder, COMMITTEE, ARTEFACT)
+        with new_folder(folder) as temporary:
+            for source in self._files:
+                if not source.exists():
+                    raise InputError(f"{source} is gone, so the model cannot be copied from it; train it again")
+                if source.is_dir():
+                    shutil.copytree(source, temporary / source.name)
+                else:
+                    shutil.copy(source, temporary)
+
+    def _ask(self, texts: str | Iterable[str], each: Callable[[Answers], Any], together: Callable[[Any], Any]) -> Any:
+        if isinstance(texts, str):
+            return each(self._answer([texts]))[0]
+        if isinstance(texts, Iterator):
+            return self._stream(texts, each)
+        return together(each(self.answer(list(texts))))
+
+    def _stream(self, texts: Iterable[str], each: Callable[[Answers], Iterable[Answer]]) -> Iterator[Answer]:
+        iterator = iter(texts)
+        while chunk := list(islice(iterator, _CHUNK)):
+            yield from each(self._answer(chunk))
+
+    def _predictions(self, answers: Answers) -> Iterator[Prediction]:
+        for row, doubt in zip(answers.probabilities, answers.disagreement, strict=True):
+            best = int(row.argmax())
+            probabilities = dict(zip(self.labels, row.tolist(), strict=True))
+            yield Prediction(self.labels[best], float(row[best]), probabilities, float(doubt))
+
+    def _answer(self, texts: Sequence[str]) -> Answers:
+        rows = self._rows(texts)
+        tokens = np.array([len(row) for row in rows[0]])
+        if len(texts) == 1:
+            outputs = self._engine.run([_batch(of_vocabulary) for of_vocabulary in rows])
+            return Answers(self.labels, outputs.probabilities, outputs.votes, tokens)
+        order = np.argsort(tokens, kind="stable")
+        batches = list(_batches(order, tokens, self._batch_tokens))
+        parts = [
+            self._engine.run([_batch([of_vocabulary[index] for index in batch]) for of_vocabulary in rows])
+            for batch in batches
+        ]
+        back = np.argsort(order)
+        probabilities = np.concatenate([part.probabilities for part in parts])[back]
+        return Answers(
+            self.labels, probabilities, np.concatenate([part.votes for part in parts], axis=1)[:, back], tokens
+        )
+
+    def _rows(self, texts: Sequence[str]) -> list[list[list[int]]]:
+        """Rows of ids: for each vocabulary, for each text."""
+        for index, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputError(f"text {index + 1} is {type(text).__name__}, not a string; give strings")
+        if self.threads > 1:
+            return [v.tokenizer.rows(texts, v.positions) for v in self._vocabularies]
+        # The tokenizer shares the texts of one call among all cores.
+        return [[v.tokenizer.rows([text], v.positions)[0] for text in texts] for v in self._vocabularies]
+
+
+def _batch(rows: Sequence[Sequence[int]]) -> Rows[npt.NDArray[np.int64]]:
+    """Rows of ids, padded; what is padded with is masked, so any id will do."""
+    lengths = np.array([len(row) for row in rows])
+    longest = int(lengths.max())
+    ids = np.array([[*row, *[0] * (longest - len(row))] for row in rows], dtype=np.int64)
+    return Rows(ids, (np.arange(longest) < lengths[:, None]).astype(np.int64))
+
+
+def _batches(
+    order: npt.NDArray[np.integer], tokens: npt.NDArray[np.int64], most: int
+) -> Iterator[npt.NDArray[np.integer]]:
+    """Texts in the order of their lengths, in batches of so many padded tokens or of one text."""
+    start = 0
+    for stop in range(1, len(order) + 1):
+        if stop == len(order) or (stop + 1 - start) * tokens[order[stop]] > most:
+            yield order[start:stop]
+            start = stop
+
+
+def _weighed(vocabularies: Sequence[Vocabulary], text: str, outputs: Outputs[Array]) -> tuple[tuple[Word, ...], float]:
+    """The words of a text with the weight of their tokens, mean over all members; and the weight that is on none."""
+    members = sum(len(weights) for weights in outputs.attention)
+    found: dict[tuple[int, int], float] = {}
+    for vocabulary, weights in zip(vocabularies, outputs.attention, strict=True):
+        of_tokens = weights[:, 0].sum(0) / members
+        for (start, end), weight in _words(vocabulary, text, of_tokens[1:-1]):
+            found[start, end] = found.get((start, end), 0.0) + weight
+    words = tuple(Word(start, end, weight) for (start, end), weight in sorted(found.items()))
+    return words, max(0.0, 1.0 - sum(word.weight for word in words))
+
+
+def _words(vocabulary: Vocabulary, text: str, weights: Array) -> Iterator[tuple[tuple[int, int], float]]:
+    """Spans of words and the sum of the weights of their tokens."""
+    number, span, total = None, (0, 0), 0.0
+    tokens = vocabulary.tokenizer.words(text, vocabulary.positions)
+    for (word, start, end), weight in zip(tokens, weights.tolist(), strict=True):
+        if number is not None and (word != number or word < 0):
+            yield span, total
+            span, total = (start, end), 0.0
+        elif number is None:
+            span = (start, end)
+        number, span, total = word, (span[0], end), total + weight
+    if number is not None:
+        yield span, total
