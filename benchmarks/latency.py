@@ -20,9 +20,11 @@ from typing import Any
 from cold import cold
 from entrants import (
     ONNX_RUNTIME,
+    PACKAGES,
     REFERENCE,
     TASKS,
     TINYLM,
+    TOKENIZER,
     TRAINED,
     TRANSFORMERS,
     Entrant,
@@ -30,7 +32,6 @@ from entrants import (
     in_turn,
     keep,
     size_mb,
-    versions,
 )
 from growth import growth
 from rounds import machine
@@ -49,7 +50,7 @@ _BATCH_ROUNDS, _LEAST_TEXTS, _TRIED_TEXTS = 2, 96, 32
 
 def answer(setup: Setup) -> None:
     """One text a call."""
-    entrants = _enter(setup, (*TINYLM, *ONNX_RUNTIME, *TRANSFORMERS, *TRAINED, *setup.named()))
+    entrants = _enter(setup, (*TINYLM, *ONNX_RUNTIME, *TRANSFORMERS, *TRAINED, TOKENIZER, *setup.named()))
     found: dict[str, list[dict[str, Any]]] = {}
     with setup.start(entrants) as field:
         for task in TASKS:
@@ -154,7 +155,7 @@ def batch(setup: Setup) -> None:
     """Many texts at once, on one core, and on all for those who know how."""
     found = {}
     for threads in dict.fromkeys((1, os.cpu_count() or 1)):
-        others = (*ONNX_RUNTIME, *TRAINED) if threads == 1 else ()
+        others = (*ONNX_RUNTIME, *TRAINED, TOKENIZER) if threads == 1 else ()
         entrants = _enter(setup, (*TINYLM, *others, *TRANSFORMERS, *setup.named()))
         with setup.start(entrants, threads) as field:
             for task, title in TASKS.items():
@@ -218,7 +219,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/benchmarks/prepared"), help="what contenders load")
     arguments = parser.parse_args()
     setup = Setup(arguments.data, arguments.work, arguments.rounds, arguments.only, arguments.model)
-    print(", ".join(f"{name} {value}" for name, value in (machine() | versions()).items()), flush=True)
+    print(", ".join(f"{name} {value}" for name, value in machine(PACKAGES).items()), flush=True)
     for name, job in jobs.items():
         if arguments.job in (None, name):
             start = time.perf_counter()

@@ -7,7 +7,7 @@ Latency does not depend on weights, so none are trained for it; all of one shape
     onnx/bert-6-float32             a model of that preset the usual way: torch.onnx, fusions, dynamic quantisation
     tfidf/fewrel                    a rival trained on the training part of a task; likewise fasttext, model2vec
 
-becomes a folder of that name. Folders that are there are kept, but for artefacts: those are what is measured.
+becomes a folder of that name. Folders that are there are kept; artefacts only as long as no line of tinylm changes.
 
     python benchmarks/preparing.py --data ../shared/data --work FOLDER NAME...
 """
@@ -16,8 +16,10 @@ becomes a folder of that name. Folders that are there are kept, but for artefact
 # ruff: noqa: PLC0415
 
 import argparse
+import hashlib
 import json
 import logging
+import os
 import random
 import re
 import shutil
@@ -28,6 +30,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import tinylm
 from answering import LENGTH, LIBRARIES, fast_text_line
 
 _TASKS = ("fewrel", "ag_news")
@@ -45,6 +48,17 @@ class _Workshop:
 
     def __init__(self, data: Path, work: Path) -> None:
         self._data, self._work = data, work
+
+    def forget_old_artefacts(self) -> None:
+        """Those that another tinylm wrote: they are what is measured."""
+        code = hashlib.blake2b(digest_size=16)
+        for file in (Path(__file__), *sorted(Path(tinylm.__file__).parent.rglob("*.py"))):
+            code.update(file.read_bytes())
+        stamp = self._work / "artefacts.stamp"
+        if not stamp.exists() or stamp.read_text(encoding="utf-8") != code.hexdigest():
+            shutil.rmtree(self._work / "artefacts", ignore_errors=True)
+            self._work.mkdir(parents=True, exist_ok=True)
+            stamp.write_text(code.hexdigest(), encoding="utf-8")
 
     def make(self, name: str) -> Path:
         """The folder of that name, made if it is not there."""
@@ -64,8 +78,6 @@ class _Workshop:
             "vocabulary": self._vocabulary,
         }
         target = self._work / name
-        if kind == "artefacts" and target.exists():
-            shutil.rmtree(target)
         if not target.exists():
             start = time.perf_counter()
             with new_folder(target) as folder:
@@ -334,6 +346,7 @@ def main() -> None:
     # The quantiser advises a preparation of the graph that the fusions have already made.
     logging.getLogger().setLevel(logging.ERROR)
     workshop = _Workshop(arguments.data, arguments.work)
+    workshop.forget_old_artefacts()
     for name in arguments.names:
         kind = name.partition("/")[0]
         libraries = LIBRARIES.get({"onnx": "onnxruntime"}.get(kind, kind), "'tinylm[train]'")
@@ -343,6 +356,8 @@ def main() -> None:
             if (error.name or "").startswith("tinylm"):
                 raise
             print(f"{name} is left out: {error}; pip install {libraries}", flush=True)
+    # Gigabytes that are still to be written would disturb what is measured next.
+    os.sync()
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import IO, Any
@@ -190,8 +191,8 @@ def write(path: Path, name: str, unit: str, results: Sequence[Result], threads: 
     path.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
 
 
-def machine() -> dict[str, Any]:
-    """Processor, threads and versions."""
+def machine(packages: Sequence[str] = ("torch", "transformers", "tokenizers")) -> dict[str, Any]:
+    """Processor, threads, and versions of the packages that are installed."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -199,5 +200,13 @@ def machine() -> dict[str, Any]:
         "processor": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers", "tokenizers")},
+        **_versions(packages),
     }
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

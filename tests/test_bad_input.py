@@ -246,6 +246,40 @@ def _cut_weights():
     weights.write_bytes(weights.read_bytes()[:1000])
 
 
+@prepared
+def _exported():
+    """an export of an export"""
+    assert call("export", "model", "-o", "small").code == 0
+
+
+@prepared
+def _no_record():
+    """8 bits without labelled text"""
+    Path("model/run.json").unlink()
+
+
+@prepared
+def _no_graph():
+    """an export without its graph"""
+    _exported()
+    Path("small/committee.onnx").unlink()
+
+
+@prepared
+def _cut_graph():
+    """an export that is cut short"""
+    _exported()
+    graph = Path("small/committee.onnx")
+    graph.write_bytes(graph.read_bytes()[:1000])
+
+
+@prepared
+def _other_format():
+    """an export of a later tinylm"""
+    _exported()
+    Path("small/artefact.json").write_text('{"format": 2}')
+
+
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory) -> Path:
     """The help desk with a model trained on it."""
@@ -345,7 +379,7 @@ def test_a_full_disk_leaves_finished_members_and_what_was_there(here, small_disk
     (disk / "mine.txt").write_text("mine")
     assert call("pretrain", "--corpus", "notes.txt", "-o", disk / "new", "--config", "fast.toml").code == 0
     before = contents(disk)
-    with (disk / "ballast").open("wb") as file, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as file:
         while True:
             file.write(bytes(1 << 16))
     ran = call("finetune", disk / "new", "--task", "labels.csv", "-o", disk / "model", "--config", "fast.toml")

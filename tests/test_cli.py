@@ -15,7 +15,7 @@ import pytest
 from cli_fixtures import FINETUNE, SMALL, TINYLM, call, contents, environment, rows, write_help_desk
 
 KEYS = {"accuracy", "accuracy_interval", "macro_f1", "expected_calibration_error", "n", "members", "accuracy_by_size"}
-COMMANDS = ("demo", "train", "pretrain", "finetune", "evaluate", "predict")
+COMMANDS = ("demo", "train", "pretrain", "finetune", "evaluate", "predict", "export", "serve")
 TRAIN = ("train", "--corpus", "notes.txt", "--task", "labels.csv")
 
 

@@ -41,9 +41,9 @@ def test_all_public_names_can_be_had_and_others_cannot():
 
 
 def test_without_torch_a_name_says_what_to_install():
-    code = "import sys; sys.modules['torch'] = None; import tinylm; tinylm.load"
+    code = "import sys; sys.modules['torch'] = None; import tinylm; tinylm.finetune"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
-    told = "tinylm.load needs the `train` extra; install it with: pip install 'tinylm[train]'"
+    told = "tinylm.finetune needs the `train` extra; install it with: pip install 'tinylm[train]'"
     assert done.stderr.strip().endswith(told)
 
 

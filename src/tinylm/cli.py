@@ -526,7 +526,7 @@ def _run(arguments: list[str]) -> int:
 
 
 _RESUMABLE = ("demo", "train", "pretrain", "finetune")
-_COMMANDS = (*_RESUMABLE, "evaluate", "predict", "serve")
+_COMMANDS = (*_RESUMABLE, "evaluate", "predict", "export", "serve")
 
 
 def _command(arguments: Sequence[str]) -> str:
