@@ -191,14 +191,14 @@ def _largest_difference(checkpoint: Checkpoint, graph: bytes) -> float:
     differences = []
     for rows in _rows(checkpoint):
         found = engine.run(rows)
-        votes = np.empty(found.votes.shape)
+        votes = np.empty(found.votes.swapaxes(0, 1).shape)
         for group, texts in zip(groups(checkpoint.members), rows, strict=True):
             ids, mask = torch.from_numpy(texts.ids), torch.from_numpy(texts.mask).bool()
             for index in group:
                 with torch.inference_mode():
                     votes[index] = models[index](ids, mask).double().softmax(1).numpy()
         vote = voting.vote(votes, checkpoint.vote)
-        differences += [np.abs(found.votes - votes).max(), np.abs(found.probabilities - vote).max()]
+        differences += [np.abs(found.votes.swapaxes(0, 1) - votes).max(), np.abs(found.probabilities - vote).max()]
     # Not a number is larger than any tolerance.
     return float(np.max(differences))
 

@@ -82,7 +82,7 @@ tinylm serve {name}
 ```
 
 Or with ONNX Runtime alone: `{GRAPH}` takes `input_ids` and `attention_mask`, int64 of shape (batch, tokens), made with
-`tokenizer.json`, and gives `probabilities` (batch, labels), `votes` (members, batch, labels) and `attention`. Where
+`tokenizer.json`, and gives `probabilities` (batch, labels), `votes` (batch, members, labels) and `attention`. Where
 members have different vocabularies, each vocabulary has a folder, and inputs with its number after their names.
 
 ## Limits

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from fastapi import HTTPException
 from pydantic import ConfigDict
 from server_fixtures import LABELS, FakeClassifier, Served, eventually, serving
 
@@ -189,6 +190,20 @@ def test_what_is_not_a_request_is_refused(served, body, wrong):
     reply = served.predict(body)
     assert reply.status == 422
     assert reply.detail == f"{wrong}; {USAGE}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"texts": [0] * 300_000}, {"text": "a"} | {f"{number}": 0 for number in range(60_000)}],
+    ids=["texts", "names"],
+)
+def test_many_faults_at_once_do_not_hold_up_the_server(body):
+    sent = json.dumps(body).encode()
+    start = time.process_time()
+    with pytest.raises(HTTPException) as refused:
+        messages.read(sent, Limits())
+    assert refused.value.status_code == 422
+    assert time.process_time() - start < 0.3
 
 
 def test_only_one_text_is_explained(served):

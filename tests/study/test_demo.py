@@ -44,6 +44,18 @@ def test_it_leaves_a_model_and_a_report_that_needs_nothing_else(shown):
     assert 'src="http' not in report
 
 
+def test_its_labels_measure_the_model_and_its_export(shown):
+    _, ran = shown
+    exporting = next(line.split() for line in ran.out.splitlines() if line.strip().startswith("tinylm export"))
+    assert call(*exporting[1:], "--max-loss", "100").code == 0
+    for model in ("demo", "demo-small"):
+        measured = json.loads(call("evaluate", model, "demo/labels", "--json").out)
+        assert measured["n"] == len(load_task("labels.csv").test)
+        assert measured["accuracy"] == pytest.approx(
+            json.loads(Path("demo/results.json").read_text())["rows"][-1]["accuracy"], abs=0.2
+        )
+
+
 def test_it_goes_on_without_training_again_and_refuses_to_start_twice(shown):
     assert "already holds a run" in call("demo").error
     weights = {path: path.stat().st_mtime_ns for path in Path("demo").glob("**/model.safetensors")}

@@ -152,7 +152,7 @@ class Classifier:
         """An answer, and which words of the text the [CLS] read looks at."""
         rows = self._rows([text])
         outputs = self._engine.run([_batch([row]) for (row,) in rows])
-        answers = Answers(self.labels, outputs.probabilities, outputs.votes, np.array([len(rows[0][0])]))
+        answers = Answers(self.labels, outputs.probabilities, outputs.votes.swapaxes(0, 1), np.array([len(rows[0][0])]))
         return Explanation(answers, *_weighed(self._vocabularies, text, outputs))
 
     def save(self, folder: str | Path) -> None:
@@ -195,7 +195,7 @@ class Classifier:
         tokens = np.array([len(row) for row in rows[0]])
         if len(texts) == 1:
             outputs = self._engine.run([_batch(of_vocabulary) for of_vocabulary in rows])
-            return Answers(self.labels, outputs.probabilities, outputs.votes, tokens)
+            return Answers(self.labels, outputs.probabilities, outputs.votes.swapaxes(0, 1), tokens)
         order = np.argsort(tokens, kind="stable")
         batches = list(_batches(order, tokens, self._batch_tokens))
         parts = [
@@ -205,7 +205,7 @@ class Classifier:
         back = np.argsort(order)
         probabilities = np.concatenate([part.probabilities for part in parts])[back]
         return Answers(
-            self.labels, probabilities, np.concatenate([part.votes for part in parts], axis=1)[:, back], tokens
+            self.labels, probabilities, np.concatenate([part.votes for part in parts])[back].swapaxes(0, 1), tokens
         )
 
     def _rows(self, texts: Sequence[str]) -> list[list[list[int]]]:
@@ -240,10 +240,10 @@ def _batches(
 
 def _weighed(vocabularies: Sequence[Vocabulary], text: str, outputs: Outputs[Array]) -> tuple[tuple[Word, ...], float]:
     """The words of a text with the weight of their tokens, mean over all members; and the weight that is on none."""
-    members = sum(len(weights) for weights in outputs.attention)
+    members = sum(weights.shape[1] for weights in outputs.attention)
     found: dict[tuple[int, int], float] = {}
     for vocabulary, weights in zip(vocabularies, outputs.attention, strict=True):
-        of_tokens = weights[:, 0].sum(0) / members
+        of_tokens = weights[0].sum(0) / members
         for (start, end), weight in _words(vocabulary, text, of_tokens[1:-1]):
             found[start, end] = found.get((start, end), 0.0) + weight
     words = tuple(Word(start, end, weight) for (start, end), weight in sorted(found.items()))

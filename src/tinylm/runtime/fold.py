@@ -3,13 +3,14 @@
 The last layer is read at [CLS] alone, so its key and value projections move off the tokens (the algebra is in
 `model/encoder.py`). Where nothing but the embedding stands before that layer, [CLS] is the same vector for every text:
 then the folded query u is a constant of the model, and so is the residual. The embedding's norm goes too. A layer
-norm does not see a constant added to its input, so the tables are stored with the mean of each row taken off; with e_t
-a word and its place added, and r_t = 1 / sqrt(mean(e_t^2) + epsilon), a token is x_t = weight * r_t e_t + bias, and
+norm does not see a constant added to its input, so the tables are stored with the mean of each row taken off. With e_t
+a word and its place added, H features and r_t = 1 / sqrt(sum(e_t^2) + H epsilon), a token is
+x_t = sqrt(H) weight * r_t e_t + bias, so that
 
-    u . x_t           = r_t (u * weight) . e_t           (what the bias adds cancels in the softmax)
-    sum_t a_t x_t     = weight * sum_t a_t r_t e_t + bias
+    u . x_t           = r_t (sqrt(H) weight * u) . e_t           (what the bias adds cancels in the softmax)
+    sum_t a_t x_t     = sqrt(H) weight * sum_t a_t r_t e_t + bias
 
-so that weight and bias move into the query and the value. Batch norm is folded into its convolution.
+and weight and bias move into the query and the value. Batch norm is folded into its convolution.
 """
 
 import math
@@ -75,11 +76,12 @@ class Layer:
 class FixedQuery:
     """The query of a [CLS] that is the same for every text: folded (heads, width).
 
-    It reads the tokens before their norm. The vector that attention is added to is constant too; it is in the bias of
-    the block's projection.
+    It reads the tokens before their norm, and has that norm's epsilon, times the width. The vector that attention is
+    added to is constant too; it is in the bias of the block's projection.
     """
 
     folded: Array
+    epsilon: float
 
 
 @dataclass(frozen=True)
@@ -232,11 +234,13 @@ def _fold(layer: Layer) -> Read:
 def _fold_fixed(layer: Layer, cls: Wide, norm: Norm) -> Read:
     """Fold the one layer of a model whose [CLS], normed, is the same for every text: `cls` (width,)."""
     asked = (layer.query.weight @ cls + layer.query.bias).reshape(layer.heads, -1)
-    folded = np.einsum("nd,ndh->nh", asked, _by_head(layer, layer.key)) * norm.weight
+    width = len(cls)
+    weight = norm.weight * math.sqrt(width)
+    folded = np.einsum("nd,ndh->nh", asked, _by_head(layer, layer.key)) * weight
     value_bias = layer.value.weight @ norm.bias.astype(np.float64) + layer.value.bias
     return Read(
-        FixedQuery(folded.astype(np.float32)),
-        _by_head(layer, layer.value) * norm.weight,
+        FixedQuery(folded.astype(np.float32), width * norm.epsilon),
+        _by_head(layer, layer.value) * weight,
         _moved(layer, value_bias, residual=cls),
     )
 

@@ -1,7 +1,7 @@
 """The network's operations as nodes of an ONNX graph, in float32 or with weights of 8 bits.
 
 The graph is written, not traced: batch and length are free, and no input is baked in. With 8 bits, a row of an
-embedding has one scale, and a matrix has one for every 128 weights; its products are made with the input rounded to 8
+embedding has one scale, and a matrix has one for every 256 weights; its products are made with the input rounded to 8
 bits too, each row by itself, so that an answer does not depend on the texts it shares a batch with.
 """
 
@@ -20,7 +20,7 @@ from tinylm.voting import Vote
 OPSET, IR_VERSION = 20, 10
 """The oldest with a GELU by erf, and what goes with it; ONNX Runtime has both since 1.18."""
 
-_BLOCK = 128
+_BLOCK = 256
 _MICROSOFT = "com.microsoft"
 
 
@@ -60,10 +60,11 @@ class GraphOperations:
         parts = self._constant(norm.weight, "norm_weight"), self._constant(norm.bias, "norm_bias")
         return self._node("LayerNormalization", x, *parts, axis=-1, epsilon=norm.epsilon)
 
-    def inverse_deviation(self, x: str, epsilon: float) -> str:
-        squares = self._node("ReduceMean", self._node("Mul", x, x), self._integers(2), keepdims=0)
-        deviation = self._node("Sqrt", self.add(squares, self._constant(np.array(epsilon, np.float32), "epsilon")))
-        return self._node("Unsqueeze", self._node("Reciprocal", deviation), self._integers(1))
+    def inverse_norm(self, x: str, epsilon: float) -> str:
+        # In ONNX Runtime these two steps take half the time of ReduceSumSquare.
+        squares = self._node("ReduceSum", self.multiply(x, x), self._integers(2), keepdims=0)
+        norm = self._node("Sqrt", self.add(squares, self._constant(np.array(epsilon, np.float32), "epsilon")))
+        return self._node("Unsqueeze", self._node("Reciprocal", norm), self._integers(1))
 
     def linear(self, x: str, linear: Linear) -> str:
         if self._eight_bits:
@@ -106,11 +107,11 @@ class GraphOperations:
     def softmax(self, x: str) -> str:
         return self._node("Softmax", x, axis=-1)
 
-    def mean(self, x: str, axis: int) -> str:
-        return self._node("ReduceMean", x, self._integers(axis), keepdims=0)
+    def mean(self, x: str, *, keep: bool) -> str:
+        return self._node("ReduceMean", x, self._integers(1), keepdims=int(keep))
 
-    def stack(self, values: Sequence[str]) -> str:
-        return self._node("Concat", *(self._node("Unsqueeze", x, self._integers(0)) for x in values), axis=0)
+    def concatenate(self, values: Sequence[str]) -> str:
+        return self._node("Concat", *values, axis=1)
 
     def reshape(self, x: str, *shape: int) -> str:
         return self._node("Reshape", x, self._integers(*shape))
@@ -176,7 +177,8 @@ def build_graph(members: Sequence[FoldedMember], vote: Vote, *, eight_bits: bool
 
     Its inputs, for each of `network.groups(members)`, are `input_ids` and `attention_mask` (batch, tokens), int64, as
     Hugging Face names them; with an index after the name where there are several groups. Its outputs are
-    `probabilities` (batch, labels), `votes` (members, batch, labels), and for each group `attention`.
+    `probabilities` (batch, labels), `votes` (batch, members, labels), and for each group `attention` (batch, its
+    members, tokens).
     """
     operations = GraphOperations(eight_bits=eight_bits)
     count = len(groups(members))
@@ -187,9 +189,9 @@ def build_graph(members: Sequence[FoldedMember], vote: Vote, *, eight_bits: bool
     labels = len(members[0].labels)
     shapes: dict[str, list[str | int]] = {
         "probabilities": ["batch", labels],
-        "votes": [len(members), "batch", labels],
+        "votes": ["batch", len(members), labels],
         **{
-            name: [len(group), "batch", length]
+            name: ["batch", len(group), length]
             for name, group, length in zip(attention, groups(members), tokens, strict=True)
         },
     }
@@ -228,7 +230,7 @@ def eight_bit_blocks(weight: Array) -> tuple[npt.NDArray[np.uint8], Array]:
         weight: (out, in).
 
     Returns:
-        (out, blocks, block) uint8 and (out, blocks) float32; the block is a power of 2, at most 128.
+        (out, blocks, block) uint8 and (out, blocks) float32; the block is a power of 2, at most 256.
     """
     out, into = weight.shape
     block = min(_BLOCK, max(16, 1 << (into - 1).bit_length()))

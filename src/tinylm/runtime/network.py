@@ -40,8 +40,8 @@ class Operations(Protocol[Value]):
     def norm(self, x: Value, norm: Norm) -> Value:
         """Layer norm over the last axis."""
 
-    def inverse_deviation(self, x: Value, epsilon: float) -> Value:
-        """1 / sqrt(mean of squares over the last axis + epsilon): x (B, T, H) to (B, 1, T)."""
+    def inverse_norm(self, x: Value, epsilon: float) -> Value:
+        """1 / sqrt(sum of squares over the last axis + epsilon): x (B, T, H) to (B, 1, T)."""
 
     def linear(self, x: Value, linear: Linear) -> Value:
         """X (..., in) to (..., out)."""
@@ -73,11 +73,11 @@ class Operations(Protocol[Value]):
     def softmax(self, x: Value) -> Value:
         """Over the last axis."""
 
-    def mean(self, x: Value, axis: int) -> Value:
-        """Over an axis, which goes."""
+    def mean(self, x: Value, *, keep: bool) -> Value:
+        """Over the second axis, which becomes 1 or goes."""
 
-    def stack(self, values: Sequence[Value]) -> Value:
-        """Along a new first axis."""
+    def concatenate(self, values: Sequence[Value]) -> Value:
+        """Along the second axis."""
 
     def reshape(self, x: Value, *shape: int) -> Value:
         """To a shape in which 0 keeps an axis and -1 is what is left."""
@@ -120,8 +120,8 @@ class Outputs(Generic[Value]):
 
     Attributes:
         probabilities: (B, labels), the committee's.
-        votes: (members, B, labels) probabilities of each.
-        attention: for each group (its members, B, T), how the [CLS] read weighs the tokens, mean over heads.
+        votes: (B, members, labels) probabilities of each.
+        attention: for each group (B, its members, T), how the [CLS] read weighs the tokens, mean over heads.
     """
 
     probabilities: Value
@@ -160,18 +160,19 @@ def committee(
         for index in group:
             logits[index], weights = _member(operations, members[index], texts)
             of_group.append(weights)
-        attention.append(operations.stack(of_group))
-    ordered = [logits[index] for index in range(len(members))]
-    votes = operations.stack([operations.softmax(of_member) for of_member in ordered])
+        attention.append(operations.concatenate(of_group))
+    side_by_side = operations.concatenate([logits[index] for index in range(len(members))])
+    by_member = operations.reshape(side_by_side, 0, len(members), -1)
+    votes = operations.softmax(by_member)
     if vote == "probability":
-        probabilities = operations.mean(votes, 0)
+        probabilities = operations.mean(votes, keep=False)
     else:
-        probabilities = operations.softmax(operations.mean(operations.stack(ordered), 0))
+        probabilities = operations.softmax(operations.mean(by_member, keep=False))
     return Outputs(probabilities, votes, tuple(attention))
 
 
 def _member(operations: Operations[Value], member: FoldedMember, rows: Rows[Value]) -> tuple[Value, Value]:
-    """Logits (B, labels) and attention weights (B, T)."""
+    """Logits (B, labels) and attention weights (B, 1, T)."""
     embedded = operations.add(operations.words(member.words, rows.ids), operations.places(member.places, rows.ids))
     bias = operations.padding_bias(rows.mask)
     if isinstance(member.read.query, FixedQuery):
@@ -182,7 +183,7 @@ def _member(operations: Operations[Value], member: FoldedMember, rows: Rows[Valu
             x = _layer(operations, layer, x, bias)
         read, attention = _read(operations, member.read, member.read.query, x, bias)
     pooled = operations.tanh(operations.linear(read, member.pooler))
-    return operations.linear(pooled, member.classifier), operations.mean(attention, 1)
+    return operations.linear(pooled, member.classifier), operations.mean(attention, keep=True)
 
 
 def _front_end(operations: Operations[Value], member: FoldedMember, x: Value, rows: Rows[Value]) -> Value:
@@ -216,7 +217,7 @@ def _read_embedding(
     operations: Operations[Value], member: FoldedMember, query: FixedQuery, embedded: Value, bias: Value
 ) -> tuple[Value, Value]:
     """The only layer at [CLS], (B, H), from tokens before their norm (B, T, H); and its attention (B, N, T)."""
-    scale = operations.inverse_deviation(embedded, member.norm.epsilon)
+    scale = operations.inverse_norm(embedded, query.epsilon)
     scores = operations.multiply(operations.fixed_scores(query.folded, embedded), scale)
     attention = operations.softmax(operations.add(scores, bias))
     context = operations.matmul(operations.multiply(attention, scale), embedded)

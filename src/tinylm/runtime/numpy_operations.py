@@ -31,9 +31,9 @@ class NumpyOperations:
         variance = np.mean(np.square(centred), -1, keepdims=True)
         return np.asarray(centred / np.sqrt(variance + np.float32(norm.epsilon)) * norm.weight + norm.bias)
 
-    def inverse_deviation(self, x: Values, epsilon: float) -> Values:
+    def inverse_norm(self, x: Values, epsilon: float) -> Values:
         squares = np.einsum("bth,bth->bt", x, x)[:, None, :]
-        return np.asarray(1 / np.sqrt(squares / np.float32(x.shape[2]) + np.float32(epsilon)))
+        return np.asarray(1 / np.sqrt(squares + np.float32(epsilon)))
 
     def linear(self, x: Values, linear: Linear) -> Values:
         return np.asarray(x @ linear.weight.T + linear.bias)
@@ -72,11 +72,11 @@ class NumpyOperations:
         exponentials = np.exp(x - x.max(-1, keepdims=True))
         return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))
 
-    def mean(self, x: Values, axis: int) -> Values:
-        return np.asarray(x.mean(axis))
+    def mean(self, x: Values, *, keep: bool) -> Values:
+        return np.asarray(x.mean(1, keepdims=keep))
 
-    def stack(self, values: Sequence[Values]) -> Values:
-        return np.stack(values)
+    def concatenate(self, values: Sequence[Values]) -> Values:
+        return np.concatenate(values, axis=1)
 
     def reshape(self, x: Values, *shape: int) -> Values:
         return x.reshape([size or x.shape[axis] for axis, size in enumerate(shape)])

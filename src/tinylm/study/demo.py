@@ -4,6 +4,8 @@ The corpus is the documentation of the Python packages on this machine. The task
 names of the libraries are masked in them.
 """
 
+import csv
+import io
 import json
 import os
 import platform
@@ -17,20 +19,23 @@ import torch
 from tinylm import pipeline
 from tinylm.evaluation import evaluate_committee
 from tinylm.progress import Progress
+from tinylm.storage import write_text
 from tinylm.study.comparison import compare
 from tinylm.study.report import Chart, Curve, NextStep, Reference, ResultRow, write_report
+from tinylm.text.examples import Task
 from tinylm.text.library_task import library_task
 from tinylm.train.loop import METRICS
 from tinylm.train.member import TRAINING
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
 
 REPORT = "report.html"
+LABELS = "labels"
 _MEMBERS = 3
 _BUDGET = "60s"
 
 
 def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[ResultRow], list[NextStep]]:
-    """Pre-train three members, fine-tune them, compare, and write a model folder with a report in it.
+    """Pre-train three members, fine-tune them, compare, and write a model folder with report and labels in it.
 
     Args:
         output: folder to write.
@@ -62,9 +67,14 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
     base = pipeline.open_base(output)
     measured = evaluate_committee(committee, task.test)
     rows = compare(output, base, measured, task, finetuning, committee.vote, progress)
+    _write_labels(output / LABELS, task)
     question = "'Return the sorted unique elements of an array.'"
+    model, labels = shlex.quote(str(output)), shlex.quote(str(output / LABELS))
+    small = shlex.quote(f"{output}-small")
     next_steps = [
-        NextStep("ask the committee", f"tinylm predict {shlex.quote(str(output))} {question}"),
+        NextStep("ask the committee", f"tinylm predict {model} {question}"),
+        NextStep("make it small and fast", f"tinylm export {model} -o {small} --int8 --task {labels}"),
+        NextStep("try it in a browser", f"tinylm serve {model}"),
         NextStep(
             "train on your own text and labels",
             "tinylm train --corpus notes.txt --task labels.csv --budget 10m --members 4 -o model",
@@ -92,6 +102,15 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
         settings=json.loads((output / "member-0" / TRAINING).read_text(encoding="utf-8"))["settings"],
     )
     return rows, next_steps
+
+
+def _write_labels(folder: Path, task: Task) -> None:
+    """The labelled texts as files, to look at and to use as a task."""
+    for name, examples in (("train.csv", task.train), ("test.csv", task.test)):
+        lines = io.StringIO()
+        rows = zip(examples.texts, (task.labels[index] for index in examples.labels), strict=True)
+        csv.writer(lines, lineterminator="\n").writerows([("text", "label"), *rows])
+        write_text(folder / name, lines.getvalue())
 
 
 def _charts(output: Path) -> Iterator[Chart]:

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ class Tokenizer:
         vocabulary = self._backend.get_vocab()
         return tuple(sorted(vocabulary, key=vocabulary.__getitem__))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that decides the ids: hex digits."""
         return hashlib.blake2b(self._backend.to_str().encode(), digest_size=16).hexdigest()

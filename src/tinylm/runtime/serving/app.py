@@ -34,7 +34,6 @@ from tinylm.runtime.serving.messages import (
 from tinylm.runtime.serving.metrics import Metrics, Watched
 
 if TYPE_CHECKING:
-    from tinylm.runtime.answers import Answers
     from tinylm.runtime.classifier import Classifier
 
 _T = TypeVar("_T")
@@ -151,30 +150,22 @@ async def _predict(request: Request, limits: Limits, metrics: Metrics) -> Respon
     start = time.perf_counter()
     asked = read(body, limits)
     batcher: Batcher = request.app.state.batcher
-    if not isinstance(asked, OneText):
-        if not asked.texts:
+    explained: dict[str, Any] = {}
+    if isinstance(asked, OneText) and asked.explain:
+        explanation = await _while_connected(request, batcher.explain(asked.text))
+        answers = explanation.answers
+        explained = {"words": words(explanation), "special": explanation.special}
+    else:
+        texts = [asked.text] if isinstance(asked, OneText) else asked.texts
+        if not texts:
             return _json(ManyAnswers(predictions=[], milliseconds=_since(start)))
-        answers = await _while_connected(request, batcher.answer(asked.texts))
-        metrics.count(answers)
-        return _json(ManyAnswers(predictions=predictions(answers), milliseconds=_since(start)))
-    if not asked.explain:
-        answers = await _while_connected(request, batcher.answer([asked.text]))
-        metrics.count(answers)
-        return _json(OneAnswer(**_one(answers), milliseconds=_since(start)))
-    explanation = await _while_connected(request, batcher.explain(asked.text))
-    metrics.count(explanation.answers)
-    return _json(
-        ExplainedAnswer(
-            **_one(explanation.answers),
-            words=words(explanation),
-            special=explanation.special,
-            milliseconds=_since(start),
-        )
-    )
-
-
-def _one(answers: "Answers") -> dict[str, Any]:
-    return vars(predictions(answers)[0])
+        answers = await _while_connected(request, batcher.answer(texts))
+    given = predictions(answers)
+    metrics.count(given)
+    if not isinstance(asked, OneText):
+        return _json(ManyAnswers(predictions=given, milliseconds=_since(start)))
+    shape = ExplainedAnswer if explained else OneAnswer
+    return _json(shape(**vars(given[0]), **explained, milliseconds=_since(start)))
 
 
 def _since(start: float) -> float:

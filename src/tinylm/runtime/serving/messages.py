@@ -1,6 +1,7 @@
 """What is sent to the server and what comes back, and the sentences for what cannot be read."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,11 +26,22 @@ class OneText(_Asked):
     text: str = Field(examples=["printer on floor 3 is jammed again"])
     explain: bool = Field(default=False, description="also return the attention weight of each word")
 
+    def named(self) -> Iterable[tuple[str, str]]:
+        """Its text, with the name to complain of it by."""
+        return [("text", self.text)]
+
 
 class ManyTexts(_Asked):
     """Texts to label, answered in their order."""
 
     texts: list[str] = Field(examples=[["printer on floor 3 is jammed again", "I forgot my password"]])
+
+    def named(self) -> Iterable[tuple[str, str]]:
+        """Its texts, each with the name to complain of it by."""
+        return ((f"texts[{index}]", text) for index, text in enumerate(self.texts))
+
+
+_Shape = TypeVar("_Shape", OneText, ManyTexts)
 
 
 class Prediction(BaseModel):
@@ -109,44 +121,55 @@ def read(body: bytes, limits: Limits) -> OneText | ManyTexts:
     if ("text" in given) == ("texts" in given):
         which = "both text and texts" if "text" in given else "neither text nor texts"
         raise HTTPException(422, f"The body has {which}; {_USAGE}.")
-    if "texts" in given and "explain" in given:
+    # Pydantic lists every fault there is, so what there may be thousands of is looked at first.
+    if "text" in given:
+        _check_names(given, OneText)
+        return _checked(OneText, given, limits)
+    if "explain" in given:
         raise HTTPException(422, "explain stands beside texts, and only one text can be explained; send it as text.")
-    try:
-        asked = (OneText if "text" in given else ManyTexts).model_validate(given)
-    except ValidationError as error:
-        raise HTTPException(422, _sentence(error.errors(include_url=False)[0])) from error
-    _check(asked, limits)
-    return asked
+    _check_names(given, ManyTexts)
+    _check_number(given["texts"], limits)
+    return _checked(ManyTexts, given, limits)
 
 
-def _sentence(error: ErrorDetails) -> str:
-    field, *index = error["loc"]
-    name = str(field)[:_SHOWN] + "".join(f"[{i}]" for i in index)
-    wrong = {
-        "string_type": "is not a string",
-        "list_type": "is not a list of strings",
-        "bool_type": "is neither true nor false",
-        "extra_forbidden": "is no field that is known",
-    }
-    return f"{name} {wrong.get(error['type'], error['msg'])}; {_USAGE}."
+def _check_names(given: Iterable[str], shape: type[_Asked]) -> None:
+    for name in given:
+        if name not in shape.model_fields:
+            raise HTTPException(422, f"{name[:_SHOWN]} is no field that is known; {_USAGE}.")
 
 
-def _check(asked: OneText | ManyTexts, limits: Limits) -> None:
-    texts = [asked.text] if isinstance(asked, OneText) else asked.texts
-    if len(texts) > limits.max_texts:
+def _check_number(texts: object, limits: Limits) -> None:
+    if isinstance(texts, list) and len(texts) > limits.max_texts:
         raise HTTPException(
             422,
             f"texts has {len(texts)} texts, more than {limits.max_texts}; "
             f"send them in several requests, or start the server with a larger {flag_of('max_texts')}.",
         )
-    for index, text in enumerate(texts):
+
+
+def _checked(shape: type[_Shape], given: dict[str, Any], limits: Limits) -> _Shape:
+    try:
+        asked = shape.model_validate(given)
+    except ValidationError as error:
+        raise HTTPException(422, _sentence(error.errors(include_url=False)[0])) from error
+    for name, text in asked.named():
         if len(text) > limits.max_characters:
-            name = "text" if isinstance(asked, OneText) else f"texts[{index}]"
             raise HTTPException(
                 422,
                 f"{name} has {len(text)} characters, more than {limits.max_characters}; "
                 f"shorten it, or start the server with a larger {flag_of('max_characters')}.",
             )
+    return asked
+
+
+def _sentence(error: ErrorDetails) -> str:
+    field, *index = error["loc"]
+    wrong = {
+        "string_type": "is not a string",
+        "list_type": "is not a list of strings",
+        "bool_type": "is neither true nor false",
+    }
+    return f"{field}{''.join(f'[{i}]' for i in index)} {wrong.get(error['type'], error['msg'])}; {_USAGE}."
 
 
 def predictions(answers: "Answers") -> list[Prediction]:

@@ -6,16 +6,14 @@ Where `PROMETHEUS_MULTIPROC_DIR` names a folder, every worker writes its counts 
 import logging
 import os
 import time
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-if TYPE_CHECKING:
-    from tinylm.runtime.answers import Answers
+from tinylm.runtime.serving.messages import Prediction
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -54,12 +52,12 @@ class Metrics:
         )
         self.batch = Histogram("tinylm_batch_texts", "Texts that were answered together", buckets=_TEXTS, registry=here)
 
-    def count(self, answers: "Answers") -> None:
+    def count(self, given: Sequence[Prediction]) -> None:
         """Count answers that are about to be sent."""
-        self.texts.inc(len(answers.tokens))
-        self.tokens.inc(int(answers.tokens.sum()))
-        for nats in answers.disagreement.tolist():
-            self.disagreement.observe(nats)
+        self.texts.inc(len(given))
+        self.tokens.inc(sum(prediction.tokens for prediction in given))
+        for prediction in given:
+            self.disagreement.observe(prediction.disagreement)
 
     def page(self) -> bytes:
         """All counts as text."""
