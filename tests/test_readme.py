@@ -61,17 +61,24 @@ def test_the_commands_for_your_own_text_and_labels_run_in_their_order(tmp_path, 
     assert len(list(Path("model").glob("member-*"))) == 4
 
 
-def test_the_python_block_runs(tmp_path, monkeypatch):
+def test_what_stands_under_training_exporting_and_answering_runs_in_its_order(tmp_path, monkeypatch):
     write_help_desk(tmp_path)
     monkeypatch.chdir(tmp_path)
-    (block,) = blocks("python")
-    assert 'budget="10m")' in block
-    block = block.replace('budget="10m"', 'steps=2, preset="bert-1-w128"')
-    block = block.replace('(base, "labels.csv")', '(base, "labels.csv", steps=2)')
+    training, answering = blocks("python")
+    assert 'budget="10m")' in training
+    training = training.replace('budget="10m"', 'steps=2, preset="bert-1-w128"')
     names: dict = {}
-    exec(block, names)
+    exec(training.replace('(base, "labels.csv")', '(base, "labels.csv", steps=2)'), names)
     assert len(names["committee"]) == 4
-    assert names["committee"].predict(["printer jam"])[0] in ("account", "network", "printer")
+    (block,) = (block for block in blocks("console") if "tinylm export" in block)
+    exporting, predicting, serving = commands(block)
+    exported, predicted = call(*exporting), call(*predicting)
+    assert exported.code == 0
+    assert "small: int8" in exported.out or "so float32 is kept" in exported.err
+    assert predicted.out.endswith("\tprinter on floor 3 is jammed again\n")
+    assert serving == ["serve", "small"]
+    exec(answering, names)
+    assert names["label"] in ("account", "network", "printer")
 
 
 def test_the_presets_that_are_named_are_those_there_are():
