@@ -202,28 +202,13 @@ class _Workshop:
 
 def make_artefact(committee: Path, folder: Path, precision: Any) -> None:
     """What `tinylm export` writes, but for its check of what int8 costs, for which random weights are no use."""
-    from tinylm.runtime.artefact import GRAPH, Artefact, vocabulary_folders, write_artefact
+    from tinylm.exporter import write
     from tinylm.runtime.graph import build_graph
     from tinylm.runtime.opening import open_checkpoint
 
     checkpoint = open_checkpoint(committee)
-    graph = build_graph(checkpoint.members, checkpoint.vote, eight_bits=precision == "int8")
-    (folder / GRAPH).write_bytes(graph.SerializeToString())
-    vocabularies = checkpoint.vocabularies
-    for vocabulary, place in zip(vocabularies, vocabulary_folders(folder, len(vocabularies)), strict=True):
-        place.mkdir(exist_ok=True)
-        vocabulary.tokenizer.save(place)
-    write_artefact(
-        folder,
-        Artefact(
-            members=len(checkpoint.members),
-            labels=checkpoint.labels,
-            vote=checkpoint.vote,
-            precision=precision,
-            positions=tuple(vocabulary.positions for vocabulary in vocabularies),
-            batch_tokens=checkpoint.batch_tokens,
-        ),
-    )
+    graph = build_graph(checkpoint.members, checkpoint.vote, precision)
+    write(folder, checkpoint, graph.SerializeToString(), precision)
 
 
 def export_usually(checkpoint: Path, folder: Path, precision: str) -> None:

@@ -65,10 +65,10 @@ def test_the_graph_answers_by_itself(committee, documents, tokenizer, tmp_path):
 
 def test_eight_bits_are_smaller_and_measured(committee, documents, labelled, tmp_path):
     exact = export(committee, tmp_path / "exact")
-    made = export(committee, tmp_path / "artefact", int8=True, task=labelled, max_loss=100)
+    made = export(committee, tmp_path / "artefact", precision="int8", task=labelled, max_loss=100)
     assert made.precision == "int8" and made.size < 0.8 * exact.size
-    assert made.loss is not None and (made.loss.texts, made.loss.float32) == (200, 1.0)
-    assert made.loss.changed == round(200 * (1 - made.loss.int8))
+    assert made.loss is not None and (made.loss.texts, made.loss.exact) == (200, 1.0)
+    assert made.loss.changed == round(200 * (1 - made.loss.rounded))
     found, expected = (load(tmp_path / name).predict_proba(documents[:200]) for name in ("artefact", "exact"))
     np.testing.assert_allclose(found, expected, atol=0.2)
     assert np.mean(found.argmax(1) != expected.argmax(1)) == pytest.approx(made.loss.changed / 200)
@@ -79,12 +79,12 @@ def test_eight_bits_are_smaller_and_measured(committee, documents, labelled, tmp
 
 def test_eight_bits_that_cost_too_much_are_not_kept(committee, labelled, tmp_path):
     listener = Listener()
-    made = export(committee, tmp_path / "artefact", int8=True, task=labelled, max_loss=-1, progress=listener)
+    made = export(committee, tmp_path / "artefact", precision="int8", task=labelled, max_loss=-1, progress=listener)
     assert made.precision == "float32" and made.loss is not None
     assert np.allclose(made.difference, export(committee, tmp_path / "exact").difference)
     (said,) = listener.said
     assert said.startswith(
-        f"8 bits cost {made.loss.points:.2f} points of accuracy on 200 texts, more than -1, so float32"
+        f"int8 costs {made.loss.points:.2f} points of accuracy on 200 texts, more than -1, so float32"
     )
     assert json.loads((tmp_path / "artefact" / "artefact.json").read_text())["precision"] == "float32"
 
@@ -102,20 +102,20 @@ def test_the_loss_is_measured_on_what_was_held_out_of_the_training(documents, to
     }
     claim(folder, record, resume=False)
     write_voters(folder, [(tokenizer, {}), (tokenizer, {"layers": 2})])
-    made = export(folder, tmp_path / "artefact", int8=True, max_loss=100)
+    made = export(folder, tmp_path / "artefact", precision="int8", max_loss=100)
     assert made.loss is not None and made.loss.texts == len(hold_out(task.train, 0.25, 5)[1])
     # An artefact knows what it was trained on, so that it is not evaluated on that.
     ran = call("evaluate", tmp_path / "artefact", tmp_path / "labels.csv", "--json")
     assert json.loads(ran.out)["n"] == len(task.test)
     write_csv(tmp_path / "labels.csv", rows(60, 1))
     with pytest.raises(InputError, match=r"labels\.csv has changed since .* validation part cannot be told"):
-        export(folder, tmp_path / "artefact", int8=True)
+        export(folder, tmp_path / "artefact", precision="int8")
     assert load(tmp_path / "artefact").labels == LABELS, "the artefact that was there is there"
 
 
 def test_eight_bits_need_labelled_text(committee, tmp_path):
     with pytest.raises(InputError, match="does not say which file it was trained on; name labelled text with --task"):
-        export(committee, tmp_path / "artefact", int8=True)
+        export(committee, tmp_path / "artefact", precision="int8")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,7 +20,7 @@ class InputError(TinyLMError):
 EXTRAS = {
     **dict.fromkeys(("torch", "onnx", "datasets", "pyarrow", "sklearn", "scipy"), "train"),
     **dict.fromkeys(("altair", "vl_convert"), "study"),
-    **dict.fromkeys(("fastapi", "starlette", "pydantic", "uvicorn", "uvloop", "httptools", "prometheus_client"), "serve"),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "prometheus_client"), "serve"),
 }
 """The extra that installs each module which the base installation lacks."""
 

@@ -1,7 +1,7 @@
 """Export: a trained committee becomes one artefact that answers without torch, once it has shown that it is the same.
 
 The graph in float32 must give the probabilities that torch gives, to 1e-5, on rows of many lengths, alone and in padded
-batches. Weights of 8 bits are then held against it on labelled text.
+batches. Weights of fewer bits are then held against it on labelled text.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ TOLERANCE = 1e-5
 """Between probabilities of the float32 graph and of torch."""
 
 MAX_LOSS = 0.5
-"""Points of accuracy that weights of 8 bits may cost."""
+"""Points of accuracy that rounding the weights may cost."""
 
 _LARGEST = 2**31
 """Bytes of a protocol buffer."""
@@ -54,24 +54,26 @@ _LENGTHS = ((2,), (3,), (17,), (1000,), (2, 9, 9, 30), (1000, 2, 40))
 
 @dataclass(frozen=True)
 class Loss:
-    """What weights of 8 bits cost on labelled text.
+    """What rounded weights cost on labelled text.
 
     Attributes:
+        precision: of the rounded weights.
         texts: how many.
-        float32: accuracy with weights of 32 bits, 0 to 1.
-        int8: accuracy with weights of 8 bits.
+        exact: accuracy in float32, 0 to 1.
+        rounded: accuracy with rounded weights.
         changed: texts that get another label.
     """
 
+    precision: Precision
     texts: int
-    float32: float
-    int8: float
+    exact: float
+    rounded: float
     changed: int
 
     @property
     def points(self) -> float:
         """Accuracy lost, in points of a percent; negative where some was gained."""
-        return 100 * (self.float32 - self.int8)
+        return 100 * (self.exact - self.rounded)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Export:
         precision: of its weights.
         size: of its files, bytes.
         difference: largest one between its float32 probabilities and torch's.
-        loss: of 8 bits, where they were asked for.
+        loss: of rounding the weights, where that was asked for.
     """
 
     folder: Path
@@ -97,7 +99,7 @@ def export(
     model: str | Path,
     output: str | Path,
     *,
-    int8: bool = False,
+    precision: Precision = "float32",
     max_loss: float = MAX_LOSS,
     task: TaskSource | str | Path | None = None,
     data_dir: str | Path | None = None,
@@ -108,14 +110,14 @@ def export(
     Args:
         model: folder of a committee, or of a classifier in Hugging Face's layout.
         output: folder to write; an artefact that is there is replaced.
-        int8: store and multiply weights in 8 bits, if that costs little accuracy.
-        max_loss: points of accuracy that 8 bits may cost; where they cost more, float32 is kept, and `progress` told.
+        precision: of the weights; `int8` and `int4` are kept if they cost little accuracy.
+        max_loss: points of accuracy they may cost; where they cost more, float32 is kept, and `progress` told.
         task: labelled text to measure that cost on; the validation part of the training when None.
         data_dir: where data sets known by name are looked for.
         progress: who listens.
 
     Raises:
-        InputError: no such model, the output folder is taken, or 8 bits are asked for and there is no labelled text.
+        InputError: no such model, the output folder is taken, or there is no labelled text to round weights by.
         TinyLMError: the graph does not compute what the model computes.
     """
     model, output, progress = Path(model), Path(output), progress or Silent()
@@ -124,36 +126,39 @@ def export(
         raise InputError(f"{model} is exported already; give the folder that `tinylm train` wrote")
     checkpoint = open_checkpoint(model)
     source = TaskSource(str(task)) if isinstance(task, str | Path) else task
-    examples = validation_examples(model, checkpoint.labels, source, data_dir) if int8 else None
-    graph = _graph(checkpoint, eight_bits=False)
+    rounded = precision != "float32"
+    examples = validation_examples(model, checkpoint.labels, source, data_dir) if rounded else None
+    graph = _graph(checkpoint, "float32")
     difference = _largest_difference(checkpoint, graph)
     if not difference <= TOLERANCE:
         raise TinyLMError(
             f"the exported graph differs from {model} by {difference:.1e} in a probability, more than {TOLERANCE:.0e}; "
             "nothing was written, please report this with the model's config.json"
         )
-    precision: Precision = "float32"
     loss = None
     if examples is not None:
-        smaller = _graph(checkpoint, eight_bits=True)
-        loss = _loss(checkpoint, graph, smaller, examples)
+        smaller = _graph(checkpoint, precision)
+        loss = _loss(checkpoint, graph, smaller, precision, examples)
         if loss.points <= max_loss:
-            precision, graph = "int8", smaller
+            graph = smaller
         else:
+            precision = "float32"
             progress.say(
-                f"8 bits cost {loss.points:.2f} points of accuracy on {loss.texts:,} texts, more than {max_loss:g}, "
-                "so float32 is kept; --max-loss allows more"
+                f"{loss.precision} costs {loss.points:.2f} points of accuracy on {loss.texts:,} texts, "
+                f"more than {max_loss:g}, so float32 is kept; --max-loss allows more"
             )
     with new_folder(output) as temporary:
-        _write(temporary, model, checkpoint, graph, precision)
+        write(temporary, checkpoint, graph, precision)
+        if (model / RUN).is_file():
+            copy(model / RUN, temporary)
         write_text(temporary / CARD, model_card(model, checkpoint, output.name, precision, difference, loss))
         _check_written(temporary, checkpoint, graph)
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     return Export(output, precision, size, difference, loss)
 
 
-def _graph(checkpoint: Checkpoint, *, eight_bits: bool) -> bytes:
-    graph = build_graph(checkpoint.members, checkpoint.vote, eight_bits=eight_bits)
+def _graph(checkpoint: Checkpoint, precision: Precision) -> bytes:
+    graph = build_graph(checkpoint.members, checkpoint.vote, precision)
     if graph.ByteSize() >= _LARGEST:
         raise InputError(
             f"{len(checkpoint.members)} members make a graph of {graph.ByteSize() / 1e9:.1f} GB, and one file of ONNX "
@@ -162,11 +167,18 @@ def _graph(checkpoint: Checkpoint, *, eight_bits: bool) -> bytes:
     return bytes(graph.SerializeToString())
 
 
-def _write(folder: Path, model: Path, checkpoint: Checkpoint, graph: bytes, precision: Precision) -> None:
+def write(folder: Path, checkpoint: Checkpoint, graph: bytes, precision: Precision) -> None:
+    """Write what an artefact answers with into an existing folder: its graph, vocabularies and `artefact.json`.
+
+    Args:
+        folder: the folder.
+        checkpoint: what was exported.
+        graph: of `build_graph`.
+        precision: of the weights in it.
+    """
     (folder / GRAPH).write_bytes(graph)
-    for vocabulary, path in zip(
-        checkpoint.vocabularies, vocabulary_folders(folder, len(checkpoint.vocabularies)), strict=True
-    ):
+    vocabularies = checkpoint.vocabularies
+    for vocabulary, path in zip(vocabularies, vocabulary_folders(folder, len(vocabularies)), strict=True):
         path.mkdir(exist_ok=True)
         vocabulary.tokenizer.save(path)
     write_artefact(
@@ -176,12 +188,10 @@ def _write(folder: Path, model: Path, checkpoint: Checkpoint, graph: bytes, prec
             labels=checkpoint.labels,
             vote=checkpoint.vote,
             precision=precision,
-            positions=tuple(vocabulary.positions for vocabulary in checkpoint.vocabularies),
+            positions=tuple(vocabulary.positions for vocabulary in vocabularies),
             batch_tokens=checkpoint.batch_tokens,
         ),
     )
-    if (model / RUN).is_file():
-        copy(model / RUN, folder)
 
 
 def _largest_difference(checkpoint: Checkpoint, graph: bytes) -> float:
@@ -217,10 +227,10 @@ def _rows(checkpoint: Checkpoint) -> Iterator[list[Rows[npt.NDArray[np.int64]]]]
         yield batch
 
 
-def _loss(checkpoint: Checkpoint, graph: bytes, smaller: bytes, examples: Examples) -> Loss:
+def _loss(checkpoint: Checkpoint, graph: bytes, smaller: bytes, precision: Precision, examples: Examples) -> Loss:
     guesses = [_classifier(checkpoint, which).predict_proba(examples.texts).argmax(1) for which in (graph, smaller)]
     before, after = (float(np.mean(guess == examples.labels)) for guess in guesses)
-    return Loss(len(examples), before, after, int(np.count_nonzero(guesses[0] != guesses[1])))
+    return Loss(precision, len(examples), before, after, int(np.count_nonzero(guesses[0] != guesses[1])))
 
 
 def _classifier(checkpoint: Checkpoint, graph: bytes) -> Classifier:

@@ -31,7 +31,7 @@ def model_card(
         name: what the artefact is called.
         precision: of its weights.
         difference: largest one between its float32 probabilities and torch's.
-        loss: of 8 bits, where they were measured.
+        loss: of rounded weights, where it was measured.
     """
     labels, record = checkpoint.labels, read_record(model)
     shown = ", ".join(f"`{label}`" for label in labels[:_SHOWN])
@@ -49,8 +49,8 @@ def model_card(
     checks = [f"- In float32 its probabilities are within {difference:.0e} of the trained model's."]
     if loss is not None:
         checks.append(
-            f"- On {loss.texts:,} labelled texts that it was not trained on: accuracy {loss.float32:.2%} in float32 "
-            f"and {loss.int8:.2%} in int8; {loss.changed:,} texts get another label."
+            f"- On {loss.texts:,} labelled texts that it was not trained on: accuracy {loss.exact:.2%} in float32 "
+            f"and {loss.rounded:.2%} in {loss.precision}; {loss.changed:,} texts get another label."
         )
     return f"""---
 library_name: tinylm

@@ -33,8 +33,9 @@ def export_lines(made: "Export") -> list[str]:
     if made.loss is not None:
         loss = made.loss
         lines.append(
-            f"accuracy on {loss.texts:,} texts that were not trained on: {loss.float32:.2%} in float32, "
-            f"{loss.int8:.2%} in int8, {abs(loss.points):.2f} points {'more' if loss.points < 0 else 'less'}; "
+            f"accuracy on {loss.texts:,} texts that were not trained on: {loss.exact:.2%} in float32, "
+            f"{loss.rounded:.2%} in {loss.precision}, "
+            f"{abs(loss.points):.2f} points {'more' if loss.points < 0 else 'less'}; "
             f"{loss.changed:,} texts get another label"
         )
     return lines

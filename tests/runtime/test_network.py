@@ -12,7 +12,7 @@ from tinylm.model.checkpoint import load_classifier
 from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd
 from tinylm.runtime.engine import NumpyEngine, OnnxEngine
 from tinylm.runtime.fold import FixedQuery, fold_member
-from tinylm.runtime.graph import build_graph, eight_bit_blocks, eight_bit_rows
+from tinylm.runtime.graph import build_graph, rounded_blocks, rounded_rows
 from tinylm.runtime.network import Rows
 from tinylm.runtime.numpy_operations import NumpyOperations
 from voters import write_member
@@ -48,8 +48,8 @@ def by_torch(folder, rows):
         return model.eval()(torch.from_numpy(rows.ids), torch.from_numpy(rows.mask).bool()).softmax(1).numpy()
 
 
-def onnx_engine(folded, *, eight_bits=False):
-    return OnnxEngine(build_graph(folded, "probability", eight_bits=eight_bits).SerializeToString(), 1, 1)
+def onnx_engine(folded, precision="float32"):
+    return OnnxEngine(build_graph(folded, "probability", precision).SerializeToString(), 1, 1)
 
 
 @pytest.mark.parametrize("lengths", [(2,), (3,), (32,), (9, 9), (2, 17, 32)], ids=str)
@@ -64,11 +64,12 @@ def test_arrays_and_graph_say_what_torch_says(member, tokenizer, lengths):
         assert found.probabilities.dtype == np.float32
 
 
-def test_eight_bits_stay_near_and_do_not_look_at_other_texts(member, tokenizer):
+@pytest.mark.parametrize(("precision", "near"), [("int8", 0.05), ("int4", 0.4)])
+def test_rounded_weights_stay_near_and_do_not_look_at_other_texts(member, tokenizer, precision, near):
     folded = [fold_member(member)]
-    engine, rows = onnx_engine(folded, eight_bits=True), batch(tokenizer.vocab_size, 2, 17, 32)
+    engine, rows = onnx_engine(folded, precision), batch(tokenizer.vocab_size, 2, 17, 32)
     together = engine.run([rows]).probabilities
-    np.testing.assert_allclose(together, by_torch(member, rows), atol=0.05)
+    np.testing.assert_allclose(together, by_torch(member, rows), atol=near)
     for index, length in enumerate((2, 17, 32)):
         alone = Rows(rows.ids[index : index + 1, :length], rows.mask[index : index + 1, :length])
         np.testing.assert_allclose(engine.run([alone]).probabilities[0], together[index], atol=1e-5)
@@ -98,7 +99,7 @@ def test_attention_is_that_of_the_last_layer(tokenizer, tmp_path):
 
 
 def test_the_graph_is_valid_and_free_of_shapes(member):
-    graph = build_graph([fold_member(member)] * 2, "logit", eight_bits=False)
+    graph = build_graph([fold_member(member)] * 2, "logit", "float32")
     onnx.checker.check_model(graph, full_check=False)
     inputs = {i.name: [d.dim_param for d in i.type.tensor_type.shape.dim] for i in graph.graph.input}
     assert inputs == {"input_ids": ["batch", "tokens"], "attention_mask": ["batch", "tokens"]}
@@ -110,21 +111,36 @@ def test_gelu_is_that_of_torch():
     np.testing.assert_allclose(NumpyOperations().gelu(x), functional.gelu(torch.from_numpy(x)).numpy(), atol=2e-6)
 
 
+def wide(rounded, scales, bits, into):
+    """What rounded blocks stand for, and the scale of each."""
+    numbers = rounded if bits == 8 else np.stack((rounded & 15, rounded >> 4), axis=3).reshape(*rounded.shape[:2], -1)
+    block = numbers.shape[2]
+    assert rounded.dtype == np.uint8 and 16 <= block <= 256 and block & (block - 1) == 0
+    values = (numbers.astype(np.float64) - (1 << (bits - 1))) * scales[:, :, None]
+    return values.reshape(len(values), -1)[:, :into], np.repeat(scales, block, axis=1)[:, :into]
+
+
 @given(st.integers(1, 40), st.integers(1, 300), st.floats(1e-30, 1e30))
 def test_rounding_to_eight_bits_is_off_by_half_a_step(out, into, scale):
     weight = (np.random.default_rng(out * into).standard_normal((out, into)) * scale).astype(np.float32)
-    rounded, scales = eight_bit_blocks(weight)
-    block = rounded.shape[2]
-    assert rounded.dtype == np.uint8 and 16 <= block <= 256 and block & (block - 1) == 0
-    back = ((rounded.astype(np.float32) - 128) * scales[:, :, None]).reshape(out, -1)[:, :into]
-    step = np.repeat(scales, block, axis=1)[:, :into]
-    assert (np.abs(back - weight) <= 0.501 * step).all()
-    rows, row_scales = eight_bit_rows(weight)
+    values, step = wide(*rounded_blocks(weight, 8), 8, into)
+    assert (np.abs(values - weight) <= 0.505 * step).all()
+    rows, row_scales = rounded_rows(weight)
     assert (np.abs(rows * row_scales - weight) <= 0.501 * row_scales).all()
 
 
+@given(st.integers(1, 40), st.integers(1, 300))
+def test_four_bits_are_nearer_than_a_scale_by_the_largest_weight(out, into):
+    weight = np.random.default_rng(out * into).standard_normal((out, into)).astype(np.float32)
+    values, _ = wide(*rounded_blocks(weight, 4), 4, into)
+    largest = np.abs(weight).max(1, keepdims=True)
+    plain = np.clip(np.rint(weight / largest * 7.5), -8, 7) * largest / 7.5
+    assert np.square(values - weight).sum() <= np.square(plain - weight).sum() + 1e-6
+
+
 def test_zeros_stay_zeros():
-    rounded, scales = eight_bit_blocks(np.zeros((3, 20), np.float32))
-    assert (rounded == 128).all() and np.isfinite(scales).all()
-    rows, scales = eight_bit_rows(np.zeros((3, 20), np.float32))
+    for bits in (8, 4):
+        rounded, scales = rounded_blocks(np.zeros((3, 20), np.float32), bits)
+        assert (wide(rounded, scales, bits, 20)[0] == 0).all() and np.isfinite(scales).all()
+    rows, scales = rounded_rows(np.zeros((3, 20), np.float32))
     assert (rows == 0).all() and np.isfinite(scales).all()

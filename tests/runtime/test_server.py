@@ -375,9 +375,12 @@ def test_the_token_opens_what_it_guards(guarded):
     assert guarded.ask("GET", "/metrics", Authorization="Bearer s3cret-token").status == 200
     for path in ("/", "/docs", "/openapi.json", "/healthz", "/readyz"):
         assert guarded.ask("GET", path).status == 200
-    schema = guarded.ask("GET", "/openapi.json").json
-    assert "401" in schema["paths"]["/predict"]["post"]["responses"]
-    assert schema["paths"]["/predict"]["post"]["security"] == [{"token": []}]
+    paths = guarded.ask("GET", "/openapi.json").json["paths"]
+    for operation in (paths["/predict"]["post"], paths["/metrics"]["get"]):
+        assert operation["security"] == [{"token": []}]
+        refused = operation["responses"]["401"]["content"]
+        assert refused == {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    assert list(paths["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
 
 
 def test_whoever_has_no_token_is_refused_before_the_body_is_read(guarded):

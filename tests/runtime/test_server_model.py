@@ -46,11 +46,10 @@ def test_it_gives_what_the_model_gives(folder, documents):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_command_line_serves_it(folder, documents, workers):
+def test_the_command_line_serves_it(folder, documents):
     expected = load(folder).answer(documents[:3])
     child = subprocess.Popen(
-        [TINYLM, "serve", folder, "--port", "0", "--workers", str(workers)],
+        [TINYLM, "serve", folder, "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),

@@ -14,7 +14,8 @@ ARTEFACT, GRAPH = "artefact.json", "committee.onnx"
 
 _FORMAT = 1
 
-Precision = Literal["float32", "int8"]
+Precision = Literal["float32", "int8", "int4"]
+"""Of weights. In `int4` embeddings have 8 bits, and matrices 4."""
 
 
 @dataclass(frozen=True)

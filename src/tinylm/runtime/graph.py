@@ -1,8 +1,9 @@
-"""The network's operations as nodes of an ONNX graph, in float32 or with weights of 8 bits.
+"""The network's operations as nodes of an ONNX graph, in float32 or with weights of 8 or 4 bits.
 
-The graph is written, not traced: batch and length are free, and no input is baked in. With 8 bits, a row of an
-embedding has one scale, and a matrix has one for every 256 weights; its products are made with the input rounded to 8
-bits too, each row by itself, so that an answer does not depend on the texts it shares a batch with.
+The graph is written, not traced: batch and length are free, and no input is baked in. Where weights are rounded, an
+embedding has 8 bits and a scale for each row; a matrix has 8 or 4 bits and a scale for each block of its inputs. Its
+products are made with the input rounded to 8 bits too, each row by itself, so that an answer does not depend on the
+texts it shares a batch with.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tinylm.runtime.artefact import Precision
 from tinylm.runtime.fold import Array, Convolution2d, Depthwise, FoldedMember, Linear, Norm
 from tinylm.runtime.network import Rows, committee, groups, input_names
 from tinylm.voting import Vote
@@ -20,7 +22,13 @@ from tinylm.voting import Vote
 OPSET, IR_VERSION = 20, 10
 """The oldest with a GELU by erf, and what goes with it; ONNX Runtime has both since 1.18."""
 
-_BLOCK = 256
+_BITS: dict[Precision, int] = {"int8": 8, "int4": 4}
+_BLOCK = {8: 256, 4: 128}
+"""Weights that share a scale. With fewer, scales are a larger part of what is read, and products take longer."""
+
+_SHARES = {8: (1.0,), 4: tuple(np.linspace(0.5, 1.0, 11))}
+"""Of the largest weight of a block, what the largest number may stand for: with 4 bits, cutting it off can pay."""
+
 _MICROSOFT = "com.microsoft"
 
 
@@ -28,26 +36,26 @@ class GraphOperations:
     """See `network.Operations`; a value is the name of a tensor, and a node made twice is made once.
 
     Args:
-        eight_bits: whether matrices and embeddings are stored, and matrices multiplied, in 8 bits.
+        precision: of the weights.
     """
 
-    def __init__(self, *, eight_bits: bool) -> None:
+    def __init__(self, precision: Precision) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self._eight_bits = eight_bits
+        self._bits = _BITS.get(precision)
         self._made: dict[tuple[Any, ...], str] = {}
 
     def words(self, table: Array, ids: str) -> str:
-        if not self._eight_bits:
+        if self._bits is None:
             return self._node("Gather", self._constant(table, "words"), ids)
-        rounded, scale = eight_bit_rows(table)
+        rounded, scale = rounded_rows(table)
         rows = self._node("Gather", self._constant(rounded, "words"), ids)
         scales = self._node("Gather", self._constant(scale, "word_scales"), ids)
         return self.multiply(self._node("Cast", rows, to=TensorProto.FLOAT), scales)
 
     def places(self, table: Array, ids: str) -> str:
-        if self._eight_bits:
-            rounded, scale = eight_bit_rows(table)
+        if self._bits is not None:
+            rounded, scale = rounded_rows(table)
             # The session computes this once, when it is opened.
             wide = self._node("Cast", self._constant(rounded, "places"), to=TensorProto.FLOAT)
             stored = self.multiply(wide, self._constant(scale, "place_scales"))
@@ -67,16 +75,16 @@ class GraphOperations:
         return self._node("Unsqueeze", self._node("Reciprocal", norm), self._integers(1))
 
     def linear(self, x: str, linear: Linear) -> str:
-        if self._eight_bits:
-            return self._eight_bit_product(x, linear.weight, linear.bias)
+        if self._bits is not None:
+            return self._rounded_product(x, self._bits, linear.weight, linear.bias)
         product = self.matmul(x, self._constant(np.ascontiguousarray(linear.weight.T), "weight"))
         return self.add(product, self._constant(linear.bias, "bias"))
 
     def linear_by_head(self, x: str, weight: Array) -> str:
-        if self._eight_bits:
+        if self._bits is not None:
             names = [f"{x}_head_{head}" for head in range(len(weight))]
             self.nodes.append(helper.make_node("Split", [x], names, axis=1, num_outputs=len(names)))
-            products = [self._eight_bit_product(*pair) for pair in zip(names, weight, strict=True)]
+            products = [self._rounded_product(name, self._bits, rows) for name, rows in zip(names, weight, strict=True)]
             return self._node("Concat", *products, axis=1)
         heads_first = self.transpose(x, 1, 0, 2)
         constant = self._constant(np.ascontiguousarray(weight.transpose(0, 2, 1)), "weight_by_head")
@@ -142,13 +150,13 @@ class GraphOperations:
         before, after = _same(convolution.weight.shape[2])
         return self._node("Conv", x, weight, bias, pads=[before, before, after, after])
 
-    def _eight_bit_product(self, x: str, weight: Array, bias: Array | None = None) -> str:
-        rounded, scales = eight_bit_blocks(weight)
+    def _rounded_product(self, x: str, bits: int, weight: Array, bias: Array | None = None) -> str:
+        rounded, scales = rounded_blocks(weight, bits)
         inputs = [x, self._constant(rounded, "weight"), self._constant(scales, "weight_scales")]
         if bias is not None:
             inputs += ["", "", self._constant(bias, "bias")]
         out, into = weight.shape
-        sizes = {"N": out, "K": into, "bits": 8, "block_size": rounded.shape[2]}
+        sizes = {"N": out, "K": into, "bits": bits, "block_size": rounded.shape[2] * 8 // bits}
         # Level 4: the input is rounded to 8 bits as well, block by block.
         return self._node("MatMulNBits", *inputs, domain=_MICROSOFT, accuracy_level=4, **sizes)
 
@@ -172,7 +180,7 @@ class GraphOperations:
         return self._made[key]
 
 
-def build_graph(members: Sequence[FoldedMember], vote: Vote, *, eight_bits: bool) -> onnx.ModelProto:
+def build_graph(members: Sequence[FoldedMember], vote: Vote, precision: Precision) -> onnx.ModelProto:
     """One graph for a committee.
 
     Its inputs, for each of `network.groups(members)`, are `input_ids` and `attention_mask` (batch, tokens), int64, as
@@ -180,7 +188,7 @@ def build_graph(members: Sequence[FoldedMember], vote: Vote, *, eight_bits: bool
     `probabilities` (batch, labels), `votes` (batch, members, labels), and for each group `attention` (batch, its
     members, tokens).
     """
-    operations = GraphOperations(eight_bits=eight_bits)
+    operations = GraphOperations(precision)
     count = len(groups(members))
     ids, masks, attention = (input_names(kind, count) for kind in ("input_ids", "attention_mask", "attention"))
     tokens = input_names("tokens", count)
@@ -217,26 +225,38 @@ def build_graph(members: Sequence[FoldedMember], vote: Vote, *, eight_bits: bool
     )
 
 
-def eight_bit_rows(table: Array) -> tuple[npt.NDArray[np.int8], Array]:
+def rounded_rows(table: Array) -> tuple[npt.NDArray[np.int8], Array]:
     """A table (rows, width) rounded to 8 bits, and the scale of each row (rows, 1)."""
     scale = np.maximum(np.abs(table).max(1, keepdims=True) / 127, np.finfo(np.float32).tiny)
     return np.rint(table / scale).astype(np.int8), scale.astype(np.float32)
 
 
-def eight_bit_blocks(weight: Array) -> tuple[npt.NDArray[np.uint8], Array]:
-    """A matrix rounded to 8 bits, with a scale for each block of inputs, 128 stored for 0.
+def rounded_blocks(weight: Array, bits: int) -> tuple[npt.NDArray[np.uint8], Array]:
+    """A matrix rounded to 8 or 4 bits, with a scale for each block of inputs.
 
     Args:
         weight: (out, in).
+        bits: 8, or 4, two of them in a byte, the first in its lower half.
 
     Returns:
-        (out, blocks, block) uint8 and (out, blocks) float32; the block is a power of 2, at most 256.
+        (out, blocks, bytes) uint8, half of their range standing for 0, and scales (out, blocks) float32.
     """
     out, into = weight.shape
-    block = min(_BLOCK, max(16, 1 << (into - 1).bit_length()))
+    block = min(_BLOCK[bits], max(16, 1 << (into - 1).bit_length()))
     padded = np.pad(weight, ((0, 0), (0, -into % block))).reshape(out, -1, block)
-    scale = np.maximum(np.abs(padded).max(2) / 127, np.finfo(np.float32).tiny).astype(np.float32)
-    return (np.rint(padded / scale[:, :, None]) + 128).astype(np.uint8), scale
+    half = 1 << (bits - 1)
+    largest = np.maximum(np.abs(padded).max(2), np.finfo(np.float32).tiny)
+    least = np.full(largest.shape, np.inf)
+    numbers, scales = np.empty(padded.shape, np.uint8), np.empty(largest.shape, np.float32)
+    for share in _SHARES[bits]:
+        scale = (largest * share / (half - 0.5)).astype(np.float32)
+        rounded = np.clip(np.rint(padded / scale[:, :, None]), -half, half - 1)
+        error = np.square(rounded - padded / scale[:, :, None]).sum(2) * share**2
+        better = error < least
+        least[better], scales[better], numbers[better] = error[better], scale[better], rounded[better] + half
+    if bits == 4:
+        numbers = np.asarray(numbers[:, :, ::2] | numbers[:, :, 1::2] << 4, dtype=np.uint8)
+    return numbers, scales
 
 
 def _same(kernel: int) -> list[int]:

@@ -118,7 +118,7 @@ def create_app(classifier: "Classifier", limits: Limits, token: str | None = Non
         "/metrics",
         summary="Counts for Prometheus",
         response_class=PlainTextResponse,
-        responses=_documented(*guarded),
+        responses=_documented(*guarded, beside_text=True),
         **guard,
     )
     async def measured() -> Response:
@@ -141,8 +141,12 @@ def _description(classifier: "Classifier") -> str:
     return f"{len(classifier)} member(s) vote on {len(classifier.labels)} label(s): {shown}{more}."
 
 
-def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": Problem, "description": _REASONS[status]} for status in statuses}
+def _documented(*statuses: int, beside_text: bool = False) -> dict[int | str, dict[str, Any]]:
+    """Refusals for the OpenAPI description; `beside_text` where what is not refused is no JSON."""
+    # FastAPI takes a model for what the path answers otherwise, here text, unless its content is spelled out.
+    json = {"application/json": {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+    shape: dict[str, Any] = {"content": json} if beside_text else {"model": Problem}
+    return {status: {**shape, "description": _REASONS[status]} for status in statuses}
 
 
 async def _predict(request: Request, limits: Limits, metrics: Metrics) -> Response:
