@@ -23,8 +23,10 @@ lint: $(INSTALLED) ## check style, docstrings, annotations and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## measure speed and memory against the usual way
+bench: $(INSTALLED) ## measure speed and memory of training and answering against the usual ways
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/training.py --data ../shared/data
+	$(BIN)/python benchmarks/latency.py --data ../shared/data
 
 clean: ## remove the environment and the demo
 	rm -rf $(VENV) demo

@@ -57,6 +57,7 @@ TINYLM = (
     Entrant("tinylm BERT-1, float32", "tinylm", "artefacts/bert-1x1-float32"),
     Entrant("tinylm BERT-1, NumPy", "tinylm", "committees/bert-1x1"),
     Entrant("tinylm eight BERT-1, int8", "tinylm", "artefacts/bert-1x8-int8"),
+    Entrant("tinylm eight BERT-1, int4", "tinylm", "artefacts/bert-1x8-int4"),
     Entrant("tinylm eight BERT-1, float32", "tinylm", "artefacts/bert-1x8-float32"),
     Entrant("tinylm four w256, int8", "tinylm", "artefacts/bert-1-w256x4-int8"),
     Entrant("tinylm four w256, float32", "tinylm", "artefacts/bert-1-w256x4-float32"),

@@ -137,7 +137,7 @@ class _Workshop:
         write_committee(folder, names, self._task(_TASKS[0])["labels"], "probability")
 
     def _artefact(self, what: str, folder: Path) -> None:
-        committee, precision = _match(r"(.+)-(int8|float32)", what)
+        committee, precision = _match(r"(.+)-(int8|int4|float32)", what)
         make_artefact(self.make(f"committees/{committee}"), folder, precision)
 
     def _onnx(self, what: str, folder: Path) -> None:

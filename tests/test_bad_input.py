@@ -5,6 +5,7 @@ import gzip
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -280,6 +281,27 @@ def _other_format():
     Path("small/artefact.json").write_text('{"format": 2}')
 
 
+@prepared
+def _empty_token():
+    """an empty token file"""
+    Path("empty").write_text("\n")
+
+
+@prepared
+def _two_words():
+    """a token of two words"""
+    Path("words").write_text("open sesame\n")
+
+
+@pytest.fixture
+def port_8000():
+    """Port 8000 taken, by this test or by whoever has it."""
+    with socket.socket() as taken, contextlib.suppress(OSError):
+        taken.bind(("127.0.0.1", 8000))
+        taken.listen()
+        yield
+
+
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory) -> Path:
     """The help desk with a model trained on it."""
@@ -322,6 +344,7 @@ def run_row(command: str):
 
 
 @pytest.mark.parametrize("row", _documented(), ids=lambda row: row[0])
+@pytest.mark.usefixtures("port_8000")
 def test_what_the_document_says_is_what_is_said(row, here):
     what, command, said, code = row
     PREPARE.get(what, lambda: None)()

@@ -1,14 +1,18 @@
 """The README does what it says: its commands run, and what it names exists."""
 
+import json
 import re
 import shlex
+import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from cli_fixtures import FINETUNE, call, write_help_desk
+from cli_fixtures import FINETUNE, TINYLM, call, environment, write_help_desk
 from tinylm.cli import app
 from tinylm.model.config import DEFAULT_PRESET, PRESETS
+from voters import write_voters
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,7 +25,7 @@ def blocks(language):
 
 def commands(block):
     lines = block.replace("\\\n", " ").splitlines()
-    return [shlex.split(line.partition("tinylm ")[2]) for line in lines if "tinylm " in line]
+    return [shlex.split(line.partition("tinylm ")[2]) for line in lines if re.match(r"(\S*/)?tinylm ", line)]
 
 
 def shortened(arguments):
@@ -71,14 +75,44 @@ def test_what_stands_under_training_exporting_and_answering_runs_in_its_order(tm
     exec(training.replace('(base, "labels.csv")', '(base, "labels.csv", steps=2)'), names)
     assert len(names["committee"]) == 4
     (block,) = (block for block in blocks("console") if "tinylm export" in block)
-    exporting, predicting, serving = commands(block)
+    exporting, predicting = commands(block)
     exported, predicted = call(*exporting), call(*predicting)
     assert exported.code == 0
     assert "small: int8" in exported.out or "so float32 is kept" in exported.err
     assert predicted.out.endswith("\tprinter on floor 3 is jammed again\n")
-    assert serving == ["serve", "small"]
     exec(answering, names)
     assert names["label"] in ("account", "network", "printer")
+
+
+@pytest.mark.slow
+def test_what_curl_sends_is_answered(tokenizer, tmp_path):
+    write_voters(tmp_path / "small", [(tokenizer, {})] * 2)
+    (tmp_path / "token.txt").write_text("a-token")
+    serving = [arguments for arguments in ALL if arguments[0] == "serve"]
+    for arguments, block in zip(serving, (b for b in blocks("console") if "tinylm serve" in b), strict=True):
+        options = [word for word in arguments if not word.isdigit()]
+        place = options.index("--port") if "--port" in options else len(options)
+        options[place : place + 1] = ["--port", "0"]
+        if "--host" in options:
+            options[options.index("--host") + 1] = "127.0.0.1"
+        if "--workers" in options:
+            options.insert(options.index("--workers") + 1, "2")
+        child = subprocess.Popen([TINYLM, *options], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment())
+        try:
+            child.stderr.readline()
+            address = re.search(r"http://[^;]*", child.stderr.readline())[0]
+            for line in re.findall(r"^curl .*", block, re.MULTILINE):
+                words = shlex.split(line.replace("$(cat token.txt)", "a-token"))
+                header = words[words.index("-H") + 1].split(": ") if "-H" in words else ("X", "none")
+                body = words[words.index("-d") + 1].encode()
+                request = urllib.request.Request(f"{address}/predict", body, dict([header]))
+                answer = json.load(urllib.request.urlopen(request, timeout=20))
+                assert answer["predictions" if b"texts" in body else "label"]
+                assert ("words" in answer) == (b"explain" in body)
+        finally:
+            child.terminate()
+            child.wait(20)
+            child.stderr.close()
 
 
 def test_the_presets_that_are_named_are_those_there_are():
@@ -104,7 +138,7 @@ def test_the_files_on_the_map_exist():
     table = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `")]
     assert table
     for place, what in table:
-        folders = re.findall(r"`([a-z_]+/)`", place)
+        folders = re.findall(r"`([a-z_/]+/)`", place)
         files = re.findall(r"`([a-z_]+\.py)`", what if folders else place)
         missing = [name for name in files if not (ROOT / "src/tinylm" / (folders or [""])[0] / name).exists()]
         assert files and not missing
