@@ -289,7 +289,7 @@ def evaluate(
     from tinylm.evaluation import evaluate_committee, examples_to_evaluate
     from tinylm.runtime.opening import load
 
-    committee = load(model)
+    committee = load(model, threads=os.cpu_count() or 1)
     source = (task_options or TaskOptions()).source(task)
     examples = examples_to_evaluate(model, committee.labels, source, data_dir)
     measured = evaluate_committee(committee, examples)
@@ -459,7 +459,7 @@ def _finish(
 
     settings = settings or FinetuneSettings()
     task = given.load(data_dir, settings.seed)
-    committee = load(output)
+    committee = load(output, threads=os.cpu_count() or 1)
     measured = evaluate_committee(committee, task.test)
     rows: list[ResultRow] = []
     if compare:

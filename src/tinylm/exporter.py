@@ -128,6 +128,7 @@ def export(
     source = TaskSource(str(task)) if isinstance(task, str | Path) else task
     rounded = precision != "float32"
     examples = validation_examples(model, checkpoint.labels, source, data_dir) if rounded else None
+    progress.say(f"writing {len(checkpoint.members)} member(s) as one graph, and comparing it with torch")
     graph = _graph(checkpoint, "float32")
     difference = _largest_difference(checkpoint, graph)
     if not difference <= TOLERANCE:
@@ -137,6 +138,7 @@ def export(
         )
     loss = None
     if examples is not None:
+        progress.say(f"rounding the weights to {precision}, and measuring that on {len(examples):,} texts")
         smaller = _graph(checkpoint, precision)
         loss = _loss(checkpoint, graph, smaller, precision, examples)
         if loss.points <= max_loss:
