@@ -21,7 +21,7 @@ class Limits:
         InputError: a limit leaves no room for any request, or `max_waiting` none for the largest.
     """
 
-    max_body: int = 1 << 20
+    max_body: int = 1 << 21
     max_texts: int = 256
     max_characters: int = 100_000
     max_waiting: int = 4096
