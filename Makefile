@@ -29,7 +29,7 @@ bench: $(INSTALLED) ## measure speed and memory of training and answering agains
 	$(BIN)/python benchmarks/latency.py --data ../shared/data
 
 clean: ## remove the environment and the demo
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo demo-small
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tinylm needs Python 3.11 or later; name one: make PYTHON=python3.12")'
