@@ -18,13 +18,13 @@ from tinylm import __version__
 from tinylm.errors import EXTRAS, InputError, InterruptedByUserError, MissingExtraError, TinyLMError
 from tinylm.model.config import DEFAULT_PRESET
 from tinylm.output import evaluation_json, evaluation_lines, export_lines, prediction_json, prediction_line, rows_table
+from tinylm.runtime.artefact import MAX_LOSS, Precision
 from tinylm.runtime.serving.limits import Limits
 from tinylm.terminal import TerminalProgress
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
 from tinylm.voting import Vote
 
 if TYPE_CHECKING:
-    from tinylm.runtime.artefact import Precision
     from tinylm.study.report import ResultRow
     from tinylm.text.task import TaskSource
 
@@ -339,7 +339,7 @@ def export(
     output: _Output,
     int8: bool = False,
     int4: bool = False,
-    max_loss: float = 0.5,
+    max_loss: float = MAX_LOSS,
     task: str | None = None,
     task_options: _TaskOptions = None,
     data_dir: Path | None = None,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from tinylm.errors import InputError
 from tinylm.runs import read_record
 from tinylm.runtime.classifier import Classifier
 from tinylm.text.examples import Examples
-from tinylm.text.task import TaskSource, hold_out, load_examples
+from tinylm.text.task import Task, TaskSource, hold_out, load_examples
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,8 @@ def examples_to_evaluate(
     record = read_record(model)
     trained_on = TaskSource(**record["task_source"]) if record.get("task_source") else None
     if trained_on is not None and trained_on.source == source.absolute().source and source.test is None:
-        task = trained_on.load(data_dir, record["settings"]["seed"])
-        if task.fingerprint != record["task_fingerprint"]:
-            raise InputError(
-                f"{source.source} has changed since {model} was trained on it, so its test part cannot be told; "
-                "put rows that the model has not seen in a file of their own"
-            )
+        remedy = "put rows that the model has not seen in a file of their own"
+        task = _as_trained_on(model, record, source.source, "test", remedy, data_dir)
         return _relabelled(task.test, task.labels, labels)
     if source.test is None and Path(source.source).is_file():
         return load_examples(source.source, labels, source.text_column, source.label_column)
@@ -98,14 +95,22 @@ def validation_examples(
         return _relabelled(hold_out(task.train, 0.1, 0)[1], task.labels, labels)
     if not record.get("task_source"):
         raise InputError(f"{model} does not say which file it was trained on; name labelled text with --task")
-    trained_on, settings = TaskSource(**record["task_source"]), record["settings"]
-    task = trained_on.load(data_dir, settings["seed"])
+    remedy = "name labelled text that the model has not seen with --task"
+    task = _as_trained_on(model, record, record["task_source"]["source"], "validation", remedy, data_dir)
+    settings = record["settings"]
+    return _relabelled(hold_out(task.train, settings["validation"], settings["seed"])[1], task.labels, labels)
+
+
+def _as_trained_on(
+    model: Path, record: dict[str, Any], named: str, part: str, remedy: str, data_dir: str | Path | None
+) -> Task:
+    """The task that a model was trained on, parted as it was then."""
+    task = TaskSource(**record["task_source"]).load(data_dir, record["settings"]["seed"])
     if task.fingerprint != record["task_fingerprint"]:
         raise InputError(
-            f"{trained_on.source} has changed since {model} was trained on it, so its validation part cannot be told; "
-            "name labelled text that the model has not seen with --task"
+            f"{named} has changed since {model} was trained on it, so its {part} part cannot be told; {remedy}"
         )
-    return _relabelled(hold_out(task.train, settings["validation"], settings["seed"])[1], task.labels, labels)
+    return task
 
 
 def _relabelled(examples: Examples, own: tuple[str, ...], labels: tuple[str, ...]) -> Examples:

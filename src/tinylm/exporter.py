@@ -23,6 +23,7 @@ from tinylm.runs import RUN
 from tinylm.runtime.artefact import (
     ARTEFACT,
     GRAPH,
+    MAX_LOSS,
     Artefact,
     Precision,
     require_free,
@@ -30,7 +31,7 @@ from tinylm.runtime.artefact import (
     write_artefact,
 )
 from tinylm.runtime.classifier import Classifier
-from tinylm.runtime.engine import OnnxEngine
+from tinylm.runtime.engine import Engine, OnnxEngine
 from tinylm.runtime.graph import build_graph
 from tinylm.runtime.network import Rows, groups
 from tinylm.runtime.opening import Checkpoint, load, open_checkpoint
@@ -41,9 +42,6 @@ from tinylm.text.task import TaskSource
 
 TOLERANCE = 1e-5
 """Between probabilities of the float32 graph and of torch."""
-
-MAX_LOSS = 0.5
-"""Points of accuracy that rounding the weights may cost."""
 
 _LARGEST = 2**31
 """Bytes of a protocol buffer."""
@@ -126,23 +124,26 @@ def export(
         raise InputError(f"{model} is exported already; give the folder that `tinylm train` wrote")
     checkpoint = open_checkpoint(model)
     source = TaskSource(str(task)) if isinstance(task, str | Path) else task
-    rounded = precision != "float32"
-    examples = validation_examples(model, checkpoint.labels, source, data_dir) if rounded else None
+    examples = None
+    if precision != "float32":
+        examples = validation_examples(model, checkpoint.labels, source, data_dir)
     progress.say(f"writing {len(checkpoint.members)} member(s) as one graph, and comparing it with torch")
     graph = _graph(checkpoint, "float32")
-    difference = _largest_difference(checkpoint, graph)
+    engine = _engine(checkpoint, graph)
+    difference = _largest_difference(checkpoint, engine)
     if not difference <= TOLERANCE:
         raise TinyLMError(
             f"the exported graph differs from {model} by {difference:.1e} in a probability, more than {TOLERANCE:.0e}; "
             "nothing was written, please report this with the model's config.json"
         )
-    loss = None
+    committee, loss = checkpoint.classifier(engine, threads=1), None
     if examples is not None:
         progress.say(f"rounding the weights to {precision}, and measuring that on {len(examples):,} texts")
         smaller = _graph(checkpoint, precision)
-        loss = _loss(checkpoint, graph, smaller, precision, examples)
+        rounded = checkpoint.classifier(_engine(checkpoint, smaller), threads=1)
+        loss = _loss(committee, rounded, precision, examples)
         if loss.points <= max_loss:
-            graph = smaller
+            graph, committee = smaller, rounded
         else:
             precision = "float32"
             progress.say(
@@ -154,7 +155,7 @@ def export(
         if (model / RUN).is_file():
             copy(model / RUN, temporary)
         write_text(temporary / CARD, model_card(model, checkpoint, output.name, precision, difference, loss))
-        _check_written(temporary, checkpoint, graph)
+        _check_written(temporary, committee)
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     return Export(output, precision, size, difference, loss)
 
@@ -196,9 +197,12 @@ def write(folder: Path, checkpoint: Checkpoint, graph: bytes, precision: Precisi
     )
 
 
-def _largest_difference(checkpoint: Checkpoint, graph: bytes) -> float:
+def _engine(checkpoint: Checkpoint, graph: bytes) -> Engine:
+    return OnnxEngine(graph, len(checkpoint.vocabularies), threads=1)
+
+
+def _largest_difference(checkpoint: Checkpoint, engine: Engine) -> float:
     """Between probabilities of the graph and of torch, members' and committee's, over `_LENGTHS`."""
-    engine = OnnxEngine(graph, len(checkpoint.vocabularies), threads=1)
     models = [load_classifier(folder)[0].eval() for folder in checkpoint.folders]
     differences = []
     for rows in _rows(checkpoint):
@@ -229,27 +233,14 @@ def _rows(checkpoint: Checkpoint) -> Iterator[list[Rows[npt.NDArray[np.int64]]]]
         yield batch
 
 
-def _loss(checkpoint: Checkpoint, graph: bytes, smaller: bytes, precision: Precision, examples: Examples) -> Loss:
-    guesses = [_classifier(checkpoint, which).predict_proba(examples.texts).argmax(1) for which in (graph, smaller)]
+def _loss(exact: Classifier, rounded: Classifier, precision: Precision, examples: Examples) -> Loss:
+    guesses = [committee.predict_proba(examples.texts).argmax(1) for committee in (exact, rounded)]
     before, after = (float(np.mean(guess == examples.labels)) for guess in guesses)
     return Loss(precision, len(examples), before, after, int(np.count_nonzero(guesses[0] != guesses[1])))
 
 
-def _classifier(checkpoint: Checkpoint, graph: bytes) -> Classifier:
-    return Classifier(
-        OnnxEngine(graph, len(checkpoint.vocabularies), threads=1),
-        checkpoint.vocabularies,
-        members=len(checkpoint.members),
-        labels=checkpoint.labels,
-        vote=checkpoint.vote,
-        threads=1,
-        batch_tokens=checkpoint.batch_tokens,
-        files=(),
-    )
-
-
-def _check_written(folder: Path, checkpoint: Checkpoint, graph: bytes) -> None:
+def _check_written(folder: Path, committee: Classifier) -> None:
     """What was written opens, and answers text as the graph in memory does."""
     texts = ["", "one text", "another text, of some more words"]
-    if not np.array_equal(load(folder).votes(texts), _classifier(checkpoint, graph).votes(texts)):
+    if not np.array_equal(load(folder).votes(texts), committee.votes(texts)):
         raise TinyLMError(f"what was written to {folder} does not answer as the model does; nothing was kept")

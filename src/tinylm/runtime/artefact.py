@@ -17,6 +17,9 @@ _FORMAT = 1
 Precision = Literal["float32", "int8", "int4"]
 """Of weights. In `int4` embeddings have 8 bits, and matrices 4."""
 
+MAX_LOSS = 0.5
+"""Points of accuracy that rounding the weights may cost."""
+
 
 @dataclass(frozen=True)
 class Artefact:

@@ -152,7 +152,7 @@ class Classifier:
         """An answer, and which words of the text the [CLS] read looks at."""
         rows = self._rows([text])
         outputs = self._engine.run([_batch([row]) for (row,) in rows])
-        answers = Answers(self.labels, outputs.probabilities, outputs.votes.swapaxes(0, 1), np.array([len(rows[0][0])]))
+        answers = self._answers(outputs.probabilities, outputs.votes, np.array([len(rows[0][0])]))
         return Explanation(answers, *_weighed(self._vocabularies, text, outputs))
 
     def save(self, folder: str | Path) -> None:
@@ -195,18 +195,21 @@ class Classifier:
         tokens = np.array([len(row) for row in rows[0]])
         if len(texts) == 1:
             outputs = self._engine.run([_batch(of_vocabulary) for of_vocabulary in rows])
-            return Answers(self.labels, outputs.probabilities, outputs.votes.swapaxes(0, 1), tokens)
+            return self._answers(outputs.probabilities, outputs.votes, tokens)
         order = np.argsort(tokens, kind="stable")
-        batches = list(_batches(order, tokens, self._batch_tokens))
         parts = [
             self._engine.run([_batch([of_vocabulary[index] for index in batch]) for of_vocabulary in rows])
-            for batch in batches
+            for batch in _batches(order, tokens, self._batch_tokens)
         ]
         back = np.argsort(order)
-        probabilities = np.concatenate([part.probabilities for part in parts])[back]
-        return Answers(
-            self.labels, probabilities, np.concatenate([part.votes for part in parts])[back].swapaxes(0, 1), tokens
+        probabilities, votes = (
+            np.concatenate(arrays)[back] for arrays in zip(*((p.probabilities, p.votes) for p in parts), strict=True)
         )
+        return self._answers(probabilities, votes, tokens)
+
+    def _answers(self, probabilities: Array, votes: Array, tokens: npt.NDArray[np.int64]) -> Answers:
+        """Answers of what an engine gave, which has the texts before the members."""
+        return Answers(self.labels, probabilities, votes.swapaxes(0, 1), tokens)
 
     def _rows(self, texts: Sequence[str]) -> list[list[list[int]]]:
         """Rows of ids: for each vocabulary, for each text."""

@@ -1,6 +1,5 @@
 """What answers once texts are ids: ONNX Runtime on an exported graph, or NumPy on the arrays of a checkpoint."""
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -31,9 +30,11 @@ class NumpyEngine:
     """
 
     def __init__(self, members: "Sequence[FoldedMember]", vote: Vote, threads: int) -> None:
+        from threadpoolctl import ThreadpoolController  # noqa: PLC0415
+
         self._members, self._vote, self._threads = members, vote, threads
         # The controller looks through the libraries of the process, so it is made once.
-        self._libraries = importlib.import_module("threadpoolctl").ThreadpoolController()
+        self._libraries = ThreadpoolController()
 
     def run(self, rows: Sequence[Rows[Values]]) -> Outputs[Values]:
         """See `Engine`."""

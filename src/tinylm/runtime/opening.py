@@ -9,7 +9,7 @@ from tinylm.model.layout import CONFIG
 from tinylm.runs import RUN
 from tinylm.runtime.artefact import ARTEFACT, GRAPH, read_artefact, vocabulary_folders
 from tinylm.runtime.classifier import Classifier, Vocabulary
-from tinylm.runtime.engine import NumpyEngine, OnnxEngine
+from tinylm.runtime.engine import Engine, NumpyEngine, OnnxEngine
 from tinylm.runtime.fold import FoldedMember, fold_member
 from tinylm.runtime.network import groups
 from tinylm.text.tokenizer import load_tokenizer
@@ -50,6 +50,19 @@ class Checkpoint:
         """Padded tokens that a batch should have at most, so that what is made of them fits into a core's cache."""
         return max(1, _BATCH_TOKENS // max(member.channels for member in self.members))
 
+    def classifier(self, engine: Engine, threads: int) -> Classifier:
+        """The committee at work: its vocabularies around an engine that computes what its members do."""
+        return Classifier(
+            engine,
+            self.vocabularies,
+            members=len(self.members),
+            labels=self.labels,
+            vote=self.vote,
+            threads=threads,
+            batch_tokens=self.batch_tokens,
+            files=self.files,
+        )
+
 
 def load(folder: str | Path, threads: int = 1) -> Classifier:
     """Open a trained or exported model.
@@ -67,16 +80,7 @@ def load(folder: str | Path, threads: int = 1) -> Classifier:
     if (folder / ARTEFACT).is_file():
         return _open_artefact(folder, threads)
     checkpoint = open_checkpoint(folder)
-    return Classifier(
-        NumpyEngine(checkpoint.members, checkpoint.vote, threads),
-        checkpoint.vocabularies,
-        members=len(checkpoint.members),
-        labels=checkpoint.labels,
-        vote=checkpoint.vote,
-        threads=threads,
-        batch_tokens=checkpoint.batch_tokens,
-        files=checkpoint.files,
-    )
+    return checkpoint.classifier(NumpyEngine(checkpoint.members, checkpoint.vote, threads), threads)
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
