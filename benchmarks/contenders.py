@@ -54,13 +54,21 @@ def tinylm_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
     from tinylm.text.tokenizer import load_tokenizer
     from tinylm.text.tokens import Packed, split_documents, tokenise
     from tinylm.train.precision import choose_precision
-    from tinylm.train.pretrain import MaskedLanguageModelling, default_learning_rate
+    from tinylm.train.pretrain import Pretraining, default_learning_rate
     from tinylm.train.settings import PretrainSettings
 
     shape = preset(arguments.shape)
     tokenizer = load_tokenizer(arguments.data / "bert-base-uncased")
     settings = PretrainSettings(
-        steps=pacer.updates, batch_size=BATCH, learning_rate=default_learning_rate(shape), save_every="100h"
+        steps=pacer.updates,
+        batch_size=BATCH,
+        learning_rate=default_learning_rate(shape),
+        save_every="100h",
+        rows="packed",
+        masked_tokens=1.0,
+        bag_of_words=0.0,
+        neighbour_words=0.0,
+        contrast=0.0,
     )
     with tempfile.TemporaryDirectory() as folder:
         tokens = tokenise(_corpus(arguments.data, DOCUMENTS), tokenizer, cache=Path(folder))
@@ -68,7 +76,7 @@ def tinylm_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
         rows = (Packed(tokens, documents, shape.positions) for documents in (train, held))
         model = MaskedLanguageModel(shape)
         initialise(model, settings.seed)
-        job = MaskedLanguageModelling("pre-training", model, *rows, tokenizer, settings, tokens.counts, settings.seed)
+        job = Pretraining("pre-training", model, *rows, tokenizer, settings, tokens.counts, settings.seed)
         precision, _ = choose_precision("auto", shape, shape.positions * BATCH, "cpu")
         _run(job, settings, Path(folder), precision, pacer, texts=False)
 

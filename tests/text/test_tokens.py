@@ -1,6 +1,7 @@
 """Token files and the views on them, against naive implementations."""
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from tinylm.storage import cache_folder
 from tinylm.text import tokens as room
 from tinylm.text.corpus import open_corpus
 from tinylm.text.token_file import TokenFile, TokenWriter, entropy, id_dtype
-from tinylm.text.tokens import FirstTokens, Packed, SeenTexts, split_documents, tokenise
+from tinylm.text.tokens import FirstTokens, Packed, Pairs, SeenTexts, split_documents, tokenise
 
 CLS, SEP, PAD = 2, 3, 0
 
@@ -105,10 +106,10 @@ def test_a_killed_pass_leaves_nothing_to_be_found(tiny, tmp_path):
 documents_of_ids = st.lists(st.lists(st.integers(5, 50), min_size=1, max_size=12), min_size=1, max_size=8)
 
 
-def token_file(documents: list[list[int]]) -> TokenFile:
+def token_file(documents: list[list[int]], vocabulary: int = 60) -> TokenFile:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with TokenWriter(folder, 60, SEP) as writer:
+        with TokenWriter(folder, vocabulary, SEP) as writer:
             for part in (documents[:3], documents[3:]):
                 flat = np.array([i for document in part for i in document], dtype=np.int32)
                 writer.add(flat, np.cumsum([0, *map(len, part)]))
@@ -149,7 +150,101 @@ def check_rows(view, expected, draw):
     assert rows.tolist() == [expected[i] + [PAD] * (longest - len(expected[i])) for i in indices]
 
 
-@pytest.mark.parametrize("view", [FirstTokens, Packed])
+def numbered(lengths: list[int]) -> tuple[TokenFile, list[list[int]]]:
+    """Documents of which no two tokens are the same, so that each says where it stands."""
+    ends = np.cumsum([5, *lengths])
+    documents = [list(range(start, end)) for start, end in itertools.pairwise(ends)]
+    return token_file(documents, vocabulary=int(ends[-1])), documents
+
+
+def passages(view: Pairs, indices: list[int], seed: int) -> list[tuple[list[int], list[int]]]:
+    """What is between `[CLS]` and `[SEP]` of each pair, everything around it checked."""
+    rows, lengths = view.draw(np.array(indices), np.random.default_rng(seed))
+    assert (rows.dtype, lengths.dtype) == (np.int64, np.int64)
+    assert rows.shape == (2 * len(indices), lengths.max())
+    for row, length in zip(rows, lengths, strict=True):
+        assert (row[0], row[length - 1]) == (CLS, SEP)
+        assert (row[length:] == PAD).all()
+    inner = [row[1 : length - 1].tolist() for row, length in zip(rows, lengths, strict=True)]
+    return list(zip(inner[0::2], inner[1::2], strict=True))
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=8), st.integers(4, 40), st.integers(0, 99), st.data())
+def test_pairs_are_neighbouring_passages_of_one_document(sizes, length, seed, draw):
+    sizes = [*sizes, 2]
+    tokens, documents = numbered(sizes)
+    chosen = draw.draw(st.permutations(range(len(sizes))))
+    view = Pairs(tokens, np.array(chosen), length)
+    indices = draw.draw(st.lists(st.integers(0, len(view) - 1), min_size=1, max_size=8))
+    for before, after in passages(view, indices, seed):
+        assert min(len(before), len(after)) >= 1
+        assert max(len(before), len(after)) <= length - 2
+        text = before + after
+        document = next(document for document in documents if text[0] in document)
+        start = document.index(text[0])
+        assert text == document[start : start + len(text)]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=6), st.integers(4, 26))
+def test_stretches_of_a_document_are_the_document(sizes, length):
+    """Rows so short are never drawn shorter, so that many draws show a whole stretch."""
+    tokens, documents = numbered([*sizes, 2])
+    view = Pairs(tokens, np.arange(len(documents)), length)
+    draws = [passages(view, list(range(len(view))), seed) for seed in range(30)]
+    stretches = [sorted({i for pair in drawn for i in pair[0] + pair[1]}) for drawn in zip(*draws, strict=True)]
+    with_pairs = [document for document in documents if len(document) > 1]
+    assert [i for stretch in stretches for i in stretch] == [i for document in with_pairs for i in document]
+    for document in with_pairs:
+        inside = [len(stretch) for stretch in stretches if stretch[0] in document]
+        assert len(inside) == -(-len(document) // (2 * (length - 2)))
+        assert max(inside) - min(inside) <= 1
+
+
+@pytest.mark.parametrize("size", range(2, 21))
+def test_a_short_document_is_cut_in_two_and_shown_whole(size):
+    tokens, documents = numbered([size, 1])
+    view = Pairs(tokens, np.arange(2))
+    assert len(view) == 1
+    for seed in range(20):
+        [(before, after)] = passages(view, [0], seed)
+        assert before + after == documents[0]
+        assert min(len(before), len(after)) >= min(8, size // 2)
+
+
+def test_cuts_are_near_the_middle_and_all_over_it():
+    tokens, _ = numbered([100] * 50)
+    view = Pairs(tokens, np.arange(50), length=128)
+    cuts = [pair[1][0] % 100 - 5 for seed in range(20) for pair in passages(view, list(range(50)), seed)]
+    assert {*range(30, 70)} == set(cuts)
+
+
+def test_rows_of_a_draw_share_a_length_that_is_drawn_too():
+    tokens, _ = numbered([250] * 20)
+    view = Pairs(tokens, np.arange(20), length=64)
+    longest = []
+    for seed in range(300):
+        lengths = {len(passage) for pair in passages(view, list(range(20)), seed) for passage in pair}
+        longest.append(max(lengths))
+        assert len(lengths) == 1 or min(lengths) >= 0.3 * 83 - 1
+    assert set(longest) <= {*range(24, 63)}
+    assert (min(longest), max(longest) >= 50) == (24, True)
+
+
+def test_the_generator_alone_decides_on_a_draw():
+    tokens, _ = numbered([60] * 9)
+    view = Pairs(tokens, np.arange(9), length=32)
+    one, again, other = (passages(view, [3, 1, 8], seed) for seed in (0, 0, 1))
+    assert one == again != other
+
+
+def test_documents_of_one_token_give_no_pair():
+    with pytest.raises(InputError, match=r"no document has two tokens, .* take rows packed or first"):
+        Pairs(token_file([[5], [6], [7, 8]]), np.array([0, 1]))
+
+
+@pytest.mark.parametrize("view", [FirstTokens, Packed, Pairs])
 def test_views_refuse_what_gives_no_row(view):
     tokens = token_file([[5]])
     with pytest.raises(InputError, match="no document to make rows of"):

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
 from tinylm.model.config import ModelConfig
 from tinylm.train.distributed import World
@@ -25,6 +26,21 @@ def shape(tokenizer):
         return ModelConfig(**({"vocab_size": tokenizer.vocab_size} | tiny | changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def loud():
+    """Fills the weights of a model with numbers so large that every token matters."""
+
+    def fill(model: torch.nn.Module) -> torch.nn.Module:
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                is_scale = "norm" in name and name.endswith("weight")
+                weight.normal_(float(is_scale), 0.3, generator=generator)
+        return model
+
+    return fill
 
 
 class Listener:

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinylm.model.heads import Bag
 from tinylm.train.batches import Batch, Order, pad_mask
 
 sizes = st.integers(1, 300)
@@ -75,36 +76,53 @@ def test_batches_come_in_no_order_of_length():
     assert abs(correlation) < 0.4
 
 
-def make(rows, *, masked=True, reads=True):
+def make(rows, *, masked=True, reads=True, targets=True, words=False, group=1):
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(50, (rows, 7), generator=generator)
     return Batch(
         ids,
         ids > 10 if masked else None,
         ids[:, :3] % 7 if reads else None,
-        ids[:, :3] if reads else ids[:, 0],
+        (ids[:, :3] if reads else ids[:, 0]) if targets else None,
         weight=11,
         tokens=99,
+        words=Bag(ids.repeat(1, 2) + 1, ids.repeat(1, 2) / 50) if words else None,
+        row_weight=1.5,
+        group=group,
     )
 
 
-@pytest.mark.parametrize("options", [{}, {"masked": False}, {"reads": False}])
-@pytest.mark.parametrize(("rows", "count"), [(8, 1), (8, 4), (7, 3), (2, 5), (1, 4)])
-def test_parts_share_the_rows(rows, count, options):
-    whole = make(rows, **options)
+def tensors_of(batch):
+    bag = (None, None) if batch.words is None else (batch.words.ids, batch.words.weights)
+    return [batch.ids, batch.mask, batch.reads, batch.targets, *bag]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"masked": False}, {"reads": False}, {"words": True}, {"reads": False, "targets": False, "words": True}],
+)
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize(("groups", "count"), [(8, 1), (8, 4), (7, 3), (2, 5), (1, 4)])
+def test_parts_share_the_groups(groups, count, group, options):
+    whole = make(groups * group, group=group, **options)
+    assert whole.groups == groups
     parts = list(whole.parts(count))
-    assert len(parts) == min(count, rows)
-    assert min(len(part.ids) for part in parts) >= 1
-    assert {(part.weight, part.tokens) for part in parts} == {(11, 99)}
-    for name in ("ids", "mask", "reads", "targets"):
-        tensors = [getattr(part, name) for part in parts]
-        if getattr(whole, name) is None:
-            assert tensors == [None] * len(parts)
+    assert len(parts) == min(count, groups)
+    assert min(part.groups for part in parts) >= 1
+    assert {(part.weight, part.tokens, part.row_weight, part.group) for part in parts} == {(11, 99, 1.5, group)}
+    for tensor, *of_parts in zip(tensors_of(whole), *map(tensors_of, parts), strict=True):
+        if tensor is None:
+            assert of_parts == [None] * len(parts)
             continue
-        joined = torch.empty_like(getattr(whole, name))
-        for index, tensor in enumerate(tensors):
-            joined[index :: len(parts)] = tensor
-        assert torch.equal(joined, getattr(whole, name))
+        joined = torch.empty_like(tensor)
+        for index, part in enumerate(of_parts):
+            for row in range(group):
+                joined[row::group][index :: len(parts)] = part[row::group]
+        assert torch.equal(joined, tensor)
+
+
+def test_a_process_can_be_left_without_a_pair():
+    assert [make(4, group=2, words=True).part(rank, 3).groups for rank in range(3)] == [1, 1, 0]
 
 
 def test_pad_mask():

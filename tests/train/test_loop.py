@@ -20,18 +20,20 @@ from tinylm.model.checkpoint import load_classifier, load_masked_language_model
 from tinylm.model.config import Conv2dFrontEnd
 from tinylm.model.heads import MaskedLanguageModel, initialise
 from tinylm.text.examples import Examples, Task
-from tinylm.text.tokens import split_documents
+from tinylm.text.tokens import Pairs, split_documents
 from tinylm.train import loop as loop_module
 from tinylm.train import state as state_module
 from tinylm.train.distributed import World
 from tinylm.train.finetune import Classification, finetune_member
 from tinylm.train.masking import mask_rows
 from tinylm.train.optimiser import Optimiser
-from tinylm.train.pretrain import MaskedLanguageModelling, pretrain_member
+from tinylm.train.pretrain import Pretraining, pretrain_member
 from tinylm.train.settings import FinetuneSettings, PretrainSettings, TrainingSettings
 from tinylm.train.state import State, latest, load_state, require_space, save_state
 
 CONVOLUTIONS = Conv2dFrontEnd(kernels=(3, 2), channels=2)
+MASKED = {"rows": "packed", "masked_tokens": 1.0, "neighbour_words": 0.0, "contrast": 0.0}
+ALL_FOUR = {"rows": "pairs", "masked_tokens": 0.5, "bag_of_words": 0.5, "neighbour_words": 0.5, "contrast": 0.15}
 
 
 @pytest.fixture
@@ -89,10 +91,22 @@ def assert_nothing_temporary(folder):
     "options",
     [
         {},
-        {"rows": "first", "dropout": 0.1, "accumulation": 3},
-        {"front_end": CONVOLUTIONS, "rows": "first", "layers": 2},
+        {"dropout": 0.1, "accumulation": 3},
+        ALL_FOUR | {"dropout": 0.1, "accumulation": 3},
+        MASKED,
+        MASKED | {"rows": "first", "dropout": 0.1, "accumulation": 3},
+        {"front_end": CONVOLUTIONS, "layers": 2},
+        MASKED | {"front_end": CONVOLUTIONS, "rows": "first", "layers": 2},
     ],
-    ids=["packed", "first-dropout-parts", "convolutions"],
+    ids=[
+        "pairs",
+        "pairs-dropout-parts",
+        "all-four-dropout-parts",
+        "packed",
+        "first-dropout-parts",
+        "pairs-convolutions",
+        "first-convolutions",
+    ],
 )
 def test_two_halves_of_pre_training_are_the_whole(pretrain, shape, metrics, tmp_path, options):
     config = shape(**{key: options[key] for key in ("front_end", "layers") if key in options})
@@ -118,7 +132,7 @@ def test_metrics_after_the_checkpoint_are_written_anew(pretrain, metrics, tmp_pa
     pretrain(tmp_path / "whole")
     with pytest.raises(InterruptedByUserError):
         pretrain(tmp_path / "died", interrupt_at=25)
-    monkeypatch.setattr(MaskedLanguageModelling, "batch", fails_at(MaskedLanguageModelling.batch, 50))
+    monkeypatch.setattr(Pretraining, "batch", fails_at(Pretraining.batch, 50))
     with pytest.raises(RuntimeError, match="died"):
         pretrain(tmp_path / "died")
     monkeypatch.undo()
@@ -138,7 +152,7 @@ def fails_at(batch, when):
 
 @pytest.mark.parametrize("patience", [3, 50])
 def test_two_halves_of_fine_tuning_are_the_whole(finetune, metrics, tmp_path, patience):
-    options = {"dropout": 0.2, "accumulation": 2, "patience": patience, "learning_rate": 0.01}
+    options = {"dropout": 0.2, "accumulation": 2, "patience": patience, "learning_rate": 0.01, "word_dropout": 0.5}
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     finetune(whole, **options)
     with pytest.raises(InterruptedByUserError):
@@ -158,7 +172,7 @@ def test_every_update_hides_other_tokens(pretrain, tmp_path, monkeypatch):
         return mask_rows(*arguments)
 
     monkeypatch.setattr("tinylm.train.pretrain.mask_rows", mask)
-    pretrain(tmp_path / "model", steps=6)
+    pretrain(tmp_path / "model", steps=6, **MASKED)
     assert len(set(seeds)) == len(seeds) > 6
 
 
@@ -191,8 +205,12 @@ def test_saving_between_updates_changes_nothing(pretrain, metrics, tmp_path, mon
 # Parts of a batch
 
 
-@pytest.mark.parametrize("rows", ["packed", "first"])
-def test_a_batch_in_parts_has_the_same_gradient(pretrain, tmp_path, monkeypatch, rows):
+@pytest.mark.parametrize(
+    "asked",
+    [MASKED, MASKED | {"rows": "first"}, {"contrast": 0.0}, ALL_FOUR | {"contrast": 0.0}],
+    ids=["packed", "first", "pairs", "three-of-four"],
+)
+def test_a_batch_in_parts_has_the_same_gradient(pretrain, tmp_path, monkeypatch, asked):
     """Gradients, not weights: AdamW blows a difference of rounding up to the size of the learning rate."""
     found = []
 
@@ -202,8 +220,8 @@ def test_a_batch_in_parts_has_the_same_gradient(pretrain, tmp_path, monkeypatch,
 
     monkeypatch.setattr(Optimiser, "update", update)
     for parts in (1, 4):
-        # 14 rows: parts of different sizes, and with different counts of hidden tokens.
-        pretrain(tmp_path / f"{parts}", steps=1, batch_size=14, accumulation=parts, rows=rows)
+        # 14 rows, 7 pairs: parts of different sizes, and with different counts of hidden tokens.
+        pretrain(tmp_path / f"{parts}", steps=1, batch_size=14, accumulation=parts, **asked)
     whole, parted = found
     assert max(gradient.abs().max().item() for gradient in whole) > 1e-3
     for one, other in zip(whole, parted, strict=True):
@@ -212,7 +230,7 @@ def test_a_batch_in_parts_has_the_same_gradient(pretrain, tmp_path, monkeypatch,
 
 def test_runs_in_parts_end_at_the_same_loss(pretrain, metrics, tmp_path):
     for parts in (1, 4):
-        pretrain(tmp_path / f"{parts}", accumulation=parts, rows="first")
+        pretrain(tmp_path / f"{parts}", accumulation=parts, **MASKED | {"rows": "first"})
     one, four = ([line["loss"] for line in metrics(tmp_path / p) if "loss" in line] for p in ("1", "4"))
     assert four == pytest.approx(one, abs=1e-4)
 
@@ -220,11 +238,13 @@ def test_runs_in_parts_end_at_the_same_loss(pretrain, metrics, tmp_path):
 # Learning
 
 
-def test_it_learns_more_than_frequencies(pretrain, shape, tokens, tmp_path):
+@pytest.mark.parametrize(("asked", "less"), [(MASKED, 1.0), ({}, 0.3)], ids=["hidden tokens", "pairs"])
+def test_it_learns_more_than_frequencies(pretrain, shape, tmp_path, asked, less):
     config = shape(hidden_size=32, intermediate_size=128)
-    said = pretrain(tmp_path / "model", config=config, steps=400, batch_size=32, learning_rate=5e-3)
-    loss = training(tmp_path / "model")["validation_loss"]
-    assert loss < tokens.meta.entropy - 1
+    said = pretrain(tmp_path / "model", config=config, steps=400, batch_size=32, learning_rate=5e-3, **asked)
+    loss, known = (training(tmp_path / "model")[name] for name in ("validation_loss", "unigram_entropy"))
+    assert loss < known - less
+    assert f"(knowing only how frequent each token is: {known:.3f})" in said[-1]
     assert f"validation loss {loss:.3f}" in said[-1]
     assert not any("warning" in line for line in said)
 
@@ -290,10 +310,16 @@ def test_a_budget_is_kept(pretrain, metrics, tmp_path):
     assert rates[-1] < 0.05 * max(rates)
 
 
-def test_epochs_are_passes_over_the_data(pretrain, tokens, tmp_path):
-    pretrain(tmp_path / "model", steps=None, epochs=1.5, batch_size=32, rows="first")
-    rows = len(split_documents(len(tokens), 0)[0])
-    assert training(tmp_path / "model")["updates"] == round(1.5 * math.ceil(rows / 32))
+def test_epochs_are_passes_over_the_data(pretrain, shape, tokens, tmp_path):
+    documents = split_documents(len(tokens), 0)[0]
+    stretches = len(Pairs(tokens, documents, shape().positions))
+    assert stretches > len(documents)
+    for name, asked, batches in (
+        ("first", MASKED | {"rows": "first"}, math.ceil(len(documents) / 32)),
+        ("pairs", {}, math.ceil(stretches / 16)),
+    ):
+        pretrain(tmp_path / name, steps=None, epochs=1.5, batch_size=32, **asked)
+        assert training(tmp_path / name)["updates"] == round(1.5 * batches)
 
 
 # What goes wrong
@@ -311,8 +337,8 @@ def test_a_loss_that_is_not_finite_ends_training_and_keeps_the_checkpoint(pretra
         pretrain(tmp_path / "model", interrupt_at=7)
     kept = latest(tmp_path / "model.partial")
     before = weights(kept)
-    honest = MaskedLanguageModelling.loss
-    monkeypatch.setattr(MaskedLanguageModelling, "loss", lambda self, *a: honest(self, *a) * poison)
+    honest = Pretraining.loss
+    monkeypatch.setattr(Pretraining, "loss", lambda self, *a: honest(self, *a) * poison)
     with pytest.raises(DivergedError) as raised:
         pretrain(tmp_path / "model")
     assert f"a loss of {poison} with a gradient norm of nan at update 8" in str(raised.value)
@@ -333,8 +359,8 @@ def test_poisoned_weights_diverge_at_once(pretrain, tmp_path, monkeypatch):
 
 
 def test_a_loss_far_above_chance_is_divergence(pretrain, tokenizer, tmp_path, monkeypatch):
-    honest = MaskedLanguageModelling.loss
-    monkeypatch.setattr(MaskedLanguageModelling, "loss", lambda self, *a: honest(self, *a) * 4)
+    honest = Pretraining.loss
+    monkeypatch.setattr(Pretraining, "loss", lambda self, *a: honest(self, *a) * 4)
     with pytest.raises(DivergedError, match=r"a mean loss of .* at update 20"):
         pretrain(tmp_path / "model", learning_rate=1e-9)
 
@@ -349,15 +375,18 @@ class Pretended(World):
         return model
 
 
-def test_a_batch_too_small_for_the_processes_is_refused(shape, tokens, tokenizer, listener, tmp_path):
-    with pytest.raises(InputError, match="a batch of 2 rows cannot be shared by 3 processes; raise batch_size"):
+@pytest.mark.parametrize("asked", [MASKED | {"batch_size": 2}, {"batch_size": 4}], ids=["rows", "pairs"])
+def test_a_batch_too_small_for_the_processes_is_refused(shape, tokens, tokenizer, listener, tmp_path, asked):
+    """Also where there are rows enough, but not pairs."""
+    rows = asked["batch_size"]
+    with pytest.raises(InputError, match=f"a batch of {rows} rows cannot be shared by 3 processes; raise batch_size"):
         pretrain_member(
             tmp_path / "model",
             0,
             shape(),
             tokens,
             tokenizer,
-            PretrainSettings(steps=2, batch_size=2, precision="float32"),
+            PretrainSettings(**({"steps": 2, "precision": "float32"} | asked)),
             Pretended(0, 3, "cpu"),
             listener(),
         )

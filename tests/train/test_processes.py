@@ -110,11 +110,15 @@ def free_port():
 def test_two_processes_make_the_updates_of_one(job, tmp_path, metrics):
     """The same losses, to rounding, also where the two have different numbers of hidden tokens."""
     settings = {"steps": 60, "batch_size": 15, "precision": "float32", "learning_rate": 1e-3}
+    # With contrast, each of two processes would choose among fewer rows than one does.
+    masked = settings | {"masked_tokens": 1.0, "neighbour_words": 0.0, "contrast": 0.0}
     runs = {
-        "packed": settings | {"rows": "packed"},
-        "first": settings | {"rows": "first"},
+        "packed": masked | {"rows": "packed"},
+        "first": masked | {"rows": "first"},
         # Three rows here and two there: both must make as many parts.
-        "parts": settings | {"rows": "first", "batch_size": 5, "accumulation": 3},
+        "parts": masked | {"rows": "first", "batch_size": 5, "accumulation": 3},
+        # Four pairs here and three there.
+        "pairs": settings | {"rows": "pairs", "contrast": 0.0, "accumulation": 4},
     }
     assert finish(start(job("one", SHAPE, {f"one-{name}": run for name, run in runs.items()}))) == ""
     arguments = job("two", SHAPE, {f"two-{name}": run for name, run in runs.items()})

@@ -8,6 +8,7 @@ from tinylm.errors import InputError
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
 
 BOTH = (PretrainSettings, FinetuneSettings)
+NO_NEIGHBOUR = {"neighbour_words": 0.0, "contrast": 0.0}
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -44,6 +45,23 @@ def test_refused_of_both_jobs(kind, given, message):
     [
         (PretrainSettings, {"mask_rate": 0.0}, r"mask_rate is 0\.0"),
         (PretrainSettings, {"mask_rate": 1.0}, r"mask_rate is 1\.0"),
+        *(
+            (PretrainSettings, {name: value}, rf"{name} is {value}; it must be at least 0")
+            for name in ("masked_tokens", "bag_of_words", "neighbour_words", "contrast")
+            for value in (-0.5, float("nan"))
+        ),
+        (PretrainSettings, {"bag_of_words": 0.0, "neighbour_words": 0.0}, "are all 0, so no word is learnt; raise one"),
+        (PretrainSettings, {"batch_size": 1}, "batch_size is 1, and a pair is 2 rows; raise it"),
+        *(
+            (PretrainSettings, NO_NEIGHBOUR | {"rows": rows, name: 0.1}, rf"rows {rows} have .*; set {name} to 0")
+            for rows in ("packed", "first")
+            for name in ("neighbour_words", "contrast")
+        ),
+        *(
+            (FinetuneSettings, {name: value}, rf"{name} is {value}; it must be at least 0 and below 1")
+            for name in ("word_dropout", "label_smoothing")
+            for value in (1.0, -0.1, float("nan"))
+        ),
         (FinetuneSettings, {"validation": 0.0}, r"validation is 0\.0"),
         (FinetuneSettings, {"validation": 1.0}, r"validation is 1\.0"),
         (FinetuneSettings, {"patience": 0}, "patience is 0; it must be at least 1"),
@@ -58,6 +76,25 @@ def test_refused_of_one_job(kind, given, message):
 def test_defaults_and_each_end_are_fine(kind):
     for given in ({}, {"budget": "1h30m"}, {"steps": 1}, {"epochs": 0.5}, {"warmup": 0.0, "dropout": 0.0}):
         kind(**given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"batch_size": 2},
+        {"contrast": 0.0},
+        {"bag_of_words": 0.0},
+        {"masked_tokens": 1.0, "bag_of_words": 0.0, "neighbour_words": 0.0},
+        {"rows": "packed", "batch_size": 1, **NO_NEIGHBOUR},
+        {"rows": "first", "masked_tokens": 1.0, "bag_of_words": 0.0, **NO_NEIGHBOUR},
+    ],
+)
+def test_each_way_to_learn_words_is_fine(given):
+    PretrainSettings(**given)
+
+
+def test_no_word_dropout_and_no_smoothing_are_fine():
+    FinetuneSettings(word_dropout=0.0, label_smoothing=0.0)
 
 
 def test_settings_do_not_change():

@@ -117,7 +117,7 @@ def _charts(output: Path) -> Iterator[Chart]:
     pretrained = sorted((output / pipeline.PRETRAINED).glob("member-*"))
     entropy = json.loads((pretrained[0] / TRAINING).read_text(encoding="utf-8"))["unigram_entropy"]
     yield Chart(
-        "Pre-training: guessing hidden tokens",
+        "Pre-training: guessing the words of a passage and of its neighbour",
         "seconds",
         "loss (nats)",
         [curve for folder in pretrained for curve in _curves(folder, "seconds", "loss")],

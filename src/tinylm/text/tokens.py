@@ -20,9 +20,9 @@ from tinylm.storage import cache_folder, new_folder
 from tinylm.text.corpus import Corpus
 from tinylm.text.token_file import TokenFile, TokenMeta, TokenWriter
 from tinylm.text.tokenizer import Tokenizer
-from tinylm.text.views import FirstTokens, Packed, Rows, split_documents
+from tinylm.text.views import FirstTokens, Packed, Pairs, Rows, split_documents
 
-__all__ = ["FirstTokens", "Packed", "Rows", "TokenFile", "TokenMeta", "split_documents", "tokenise"]
+__all__ = ["FirstTokens", "Packed", "Pairs", "Rows", "TokenFile", "TokenMeta", "split_documents", "tokenise"]
 
 BATCH = 1000
 """Documents encoded at once."""

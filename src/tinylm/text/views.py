@@ -1,4 +1,4 @@
-"""A token file as rows to train on: the first tokens of each document, or their stream in equal pieces."""
+"""A token file as rows to train on: first tokens of documents, their stream in equal pieces, neighbouring passages."""
 
 from typing import Protocol
 
@@ -10,6 +10,10 @@ from tinylm.seeds import numpy_generator
 from tinylm.text.token_file import TokenFile
 
 Indices = npt.NDArray[np.int64]
+
+_PASSAGES = 2
+_SHORTEST_PASSAGE = 8
+_SHORT_ROW = 24
 
 
 class Rows(Protocol):
@@ -61,16 +65,7 @@ class FirstTokens:
 
     def rows(self, indices: Indices) -> Indices:
         """Fetch rows: shape (B,) to (B, T), int64, padded to the longest of them."""
-        inner = self._inner[indices][:, None]
-        column = np.arange(inner.max() + 2)[None, :]
-        position = self._starts[indices][:, None] + np.minimum(column, inner) - 1
-        # Column 0 of the first document would read before the file.
-        ids: Indices = self._tokens.ids[np.maximum(position, 0)].astype(np.int64)
-        meta = self._tokens.meta
-        ids[:, 0] = meta.cls_id
-        ids[column == inner + 1] = meta.sep_id
-        ids[column > inner + 1] = meta.pad_id
-        return ids
+        return _framed(self._tokens, self._starts[indices], self._inner[indices])
 
 
 class Packed:
@@ -118,6 +113,64 @@ class Packed:
         return ids
 
 
+class Pairs:
+    """Two neighbouring passages of a document, cut anew each time they are drawn.
+
+    A document longer than two rows is parted into stretches of equal length, and each of them gives pairs. Passages
+    of a batch share one length, drawn with them, as far as their stretches go, so that a model meets short texts and
+    long ones and little is padding.
+
+    Args:
+        tokens: the corpus.
+        documents: shape (n,), which documents; those of a single token are left out.
+        length: ids in a row at most.
+
+    Raises:
+        InputError: no document of two tokens, or a length with no room for a token.
+    """
+
+    def __init__(self, tokens: TokenFile, documents: Indices, length: int = 128) -> None:
+        _check(documents, length, shortest=3)
+        self._tokens = tokens
+        self._longest = length - 2
+        starts = np.asarray(tokens.offsets[documents])
+        inner = np.asarray(tokens.offsets[documents + 1]) - starts - 1
+        starts, inner = starts[inner >= _PASSAGES], inner[inner >= _PASSAGES]
+        if len(inner) == 0:
+            raise InputError("no document has two tokens, and pairs of passages need them; take rows packed or first")
+        stretches = np.minimum(-(-inner // (_PASSAGES * self._longest)), inner // _PASSAGES)
+        document = np.repeat(np.arange(len(inner)), stretches)
+        part = np.arange(len(document)) - np.repeat(np.cumsum(stretches) - stretches, stretches)
+        begins = part * inner[document] // stretches[document]
+        ends = (part + 1) * inner[document] // stretches[document]
+        self._starts, self._inner = starts[document] + begins, ends - begins
+
+    def __len__(self) -> int:
+        """Stretches."""
+        return len(self._starts)
+
+    def draw(self, indices: Indices, generator: np.random.Generator) -> tuple[Indices, Indices]:
+        """Cut a pair out of each stretch.
+
+        Args:
+            indices: shape (B,), which stretches.
+            generator: where the cut comes from, between 0.3 and 0.7 of a stretch.
+
+        Returns:
+            Rows of ids, shape (2B, T), int64, passages of one pair side by side, shorter ones ending in pad ids;
+            their lengths, shape (2B,), special ids included.
+        """
+        inner = self._inner[indices]
+        least = np.minimum(_SHORTEST_PASSAGE, inner // _PASSAGES)
+        cut = np.clip((inner * generator.uniform(0.3, 0.7, len(inner))).astype(np.int64), least, inner - least)
+        longest = generator.integers(min(_SHORT_ROW, self._longest), self._longest + 1)
+        before, after = np.minimum(cut, longest), np.minimum(inner - cut, longest)
+        middle = self._starts[indices] + cut
+        starts = np.stack((middle - before, middle), axis=1).ravel()
+        lengths = np.stack((before, after), axis=1).ravel()
+        return _framed(self._tokens, starts, lengths), lengths + 2
+
+
 def split_documents(count: int, seed: int, fraction: float = 0.01, at_most: int = 1000) -> tuple[Indices, Indices]:
     """Part documents into training and validation.
 
@@ -141,6 +194,19 @@ def split_documents(count: int, seed: int, fraction: float = 0.01, at_most: int 
     held = min(max(1, round(count * fraction)), at_most, count - 1)
     order = numpy_generator(seed, "validation").permutation(count)
     return np.sort(order[held:]), np.sort(order[:held])
+
+
+def _framed(tokens: TokenFile, starts: Indices, lengths: Indices) -> Indices:
+    """`[CLS]`, `lengths` ids from `starts`, `[SEP]`, padding: shape (B, longest + 2), int64."""
+    inner = lengths[:, None]
+    column = np.arange(inner.max() + 2)[None, :]
+    position = starts[:, None] + np.minimum(column, inner) - 1
+    # Column 0 of the first document would read before the file.
+    ids: Indices = tokens.ids[np.maximum(position, 0)].astype(np.int64)
+    ids[:, 0] = tokens.meta.cls_id
+    ids[column == inner + 1] = tokens.meta.sep_id
+    ids[column > inner + 1] = tokens.meta.pad_id
+    return ids
 
 
 def _check(documents: Indices, length: int, shortest: int) -> None:

@@ -1,13 +1,15 @@
 """Batches: which rows an update sees, as a pure function of seed and step, and what the loop hands to a model."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tinylm.model.heads import Bag
 from tinylm.seeds import numpy_generator
 
 _WINDOW = 32
@@ -22,27 +24,36 @@ class Batch:
         ids: (batch, tokens) padded ids.
         mask: (batch, tokens) true where a token is real; None where all are.
         reads: (batch, reads) positions that are read, or None where only [CLS] is.
-        targets: (batch, reads) token ids, or (batch,) classes.
+        targets: (batch, reads) token ids, (batch,) classes, or None.
         weight: terms of the loss in the whole batch, over all its parts and processes.
         tokens: real tokens in the whole batch.
-        words: (batch, tokens) ids before any were hidden, or None where [CLS] is not asked for them.
+        words: what [CLS] is asked for, or None.
+        row_weight: terms of the loss a row, so that a mean over rows counts as much as one over terms.
+        group: rows that belong together and stand side by side.
     """
 
     ids: Tensor
     mask: Tensor | None
     reads: Tensor | None
-    targets: Tensor
+    targets: Tensor | None
     weight: int
     tokens: int
-    words: Tensor | None = None
+    words: Bag | None = None
+    row_weight: float = 1.0
+    group: int = 1
+
+    @property
+    def groups(self) -> int:
+        """How many groups of rows there are."""
+        return len(self.ids) // self.group
 
     def part(self, index: int, count: int) -> "Batch":
-        """Every `count`-th row from `index`; weight and tokens stay those of the whole."""
-        return self._each(lambda rows: rows[index::count])
+        """Every `count`-th group of rows from `index`; weights and tokens stay those of the whole."""
+        return self._each(lambda rows: rows.view(self.groups, self.group, *rows.shape[1:])[index::count].flatten(0, 1))
 
     def parts(self, count: int) -> "Iterator[Batch]":
-        """The batch in `count` parts, or in one a row where it has fewer rows."""
-        count = min(count, len(self.ids))
+        """The batch in `count` parts, or in one a group where it has fewer groups."""
+        count = min(count, self.groups)
         return (self.part(index, count) for index in range(count))
 
     def to(self, device: str) -> "Batch":
@@ -50,8 +61,12 @@ class Batch:
         return self if device == "cpu" else self._each(lambda rows: rows.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        changed = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return Batch(**{**vars(self), **changed})
+        changed: dict[str, Any] = {
+            name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        if self.words is not None:
+            changed["words"] = replace(self.words, ids=change(self.words.ids), weights=change(self.words.weights))
+        return replace(self, **changed)
 
 
 class Order:

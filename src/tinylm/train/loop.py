@@ -159,7 +159,7 @@ class Loop:
         batch = self.job.batch(step)
         total = 0.0
         mine = batch.part(self.world.rank, self.world.size)
-        fewest = len(batch.ids) // self.world.size
+        fewest = batch.groups // self.world.size
         if fewest == 0:
             raise InputError(
                 f"a batch of {len(batch.ids)} rows cannot be shared by {self.world.size} processes; raise batch_size"

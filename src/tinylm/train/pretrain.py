@@ -1,4 +1,4 @@
-"""Pre-training: masked language modelling (Devlin et al., 2019) of one member."""
+"""Pre-training of one member: masked language modelling (Devlin et al., 2019), and what [CLS] is asked besides."""
 
 import math
 from dataclasses import replace
@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from tinylm.model.config import ModelConfig
-from tinylm.model.heads import IGNORED, Bag, MaskedLanguageModel, initialise
+from tinylm.model.heads import IGNORED, Bag, MaskedLanguageModel, SampledVocabulary, initialise
 from tinylm.progress import Progress
-from tinylm.seeds import derive_seed, torch_generator
+from tinylm.seeds import derive_seed, numpy_generator, torch_generator
+from tinylm.text.token_file import entropy
 from tinylm.text.tokenizer import Tokenizer
-from tinylm.text.tokens import FirstTokens, Packed, Rows, TokenFile, split_documents
+from tinylm.text.tokens import FirstTokens, Packed, Pairs, Rows, TokenFile, split_documents
 from tinylm.train.batches import Batch, Order, pad_mask
 from tinylm.train.distributed import World
 from tinylm.train.loop import Job, Loop
@@ -26,18 +27,26 @@ _EVALUATIONS = 8
 _SMOOTHING = 1e-3
 
 
-class MaskedLanguageModelling(Job):
-    """Guess hidden tokens.
+class Pretraining(Job):
+    """Guess hidden tokens, and with [CLS] the words of a passage and of its neighbour, and which its neighbour is.
+
+    Negatives for the last come from the part of a batch that a process computes at once: `accumulation` and more
+    processes leave fewer.
 
     Args:
         name: what progress calls it.
         model: to be trained.
         train: rows to train on.
-        validation: rows to validate on; the first 256 are used, with masks that never change.
+        validation: rows to validate on; the first 256 are used, with cuts and masks that never change.
         tokenizer: the vocabulary.
-        settings: rate of masking, batch size, seed.
+        settings: what is asked, batch size, seed.
         counts: (vocabulary,) occurrences of each token in the corpus.
-        validation_seed: of the fixed masks; the same for all members, so that their losses compare.
+        validation_seed: of the fixed cuts and masks; the same for all members, so that their losses compare.
+        shared: whether several processes train the model, which exchange dense gradients only.
+
+    Attributes:
+        unigram_entropy: what the validation loss would be for a model that knows only how frequent each token is, in
+            nats.
     """
 
     evaluations = _EVALUATIONS
@@ -47,29 +56,41 @@ class MaskedLanguageModelling(Job):
         self,
         name: str,
         model: MaskedLanguageModel,
-        train: Rows,
-        validation: Rows,
+        train: Rows | Pairs,
+        validation: Rows | Pairs,
         tokenizer: Tokenizer,
         settings: PretrainSettings,
         counts: np.ndarray,
         validation_seed: int,
+        *,
+        shared: bool = False,
     ) -> None:
         self.name, self._model = name, model
         self._settings = settings
         self._train = train
-        self._lengths = train.lengths
-        self._order = Order(self._lengths, settings.batch_size, settings.seed)
+        self._group = 2 if isinstance(train, Pairs) else 1
+        lengths = np.full(len(train), model.config.positions) if isinstance(train, Pairs) else train.lengths
+        self._order = Order(lengths, settings.batch_size // self._group, settings.seed)
         self._tokenizer = tokenizer
         self._special = torch.tensor([tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id])
         unknown = torch.tensor([tokenizer.unk_id])
+        self._frequencies = counts / max(1, counts.sum())
+        # Hidden tokens are guessed among the whole vocabulary, whose gradient is dense whatever the words do.
+        self._samples = not settings.masked_tokens
+        model.encoder.embeddings.sparse = self._samples and not shared
         self._word_weights = word_weights(counts, torch.cat((self._special, unknown)))
         self._masking = Masking(rate=settings.mask_rate)
         self.batches_per_epoch = self._order.batches_per_epoch
-        self.chance_loss = math.log(tokenizer.vocab_size)
-        held = np.argsort(validation.lengths[:_VALIDATION_ROWS], kind="stable")
+        self._words = settings.bag_of_words + settings.neighbour_words
+        self.chance_loss = math.log(tokenizer.vocab_size) * (settings.masked_tokens or self._words)
+        asked = counts if settings.masked_tokens else counts * self._word_weights.double().numpy()
+        self.unigram_entropy = entropy(asked)
+        held = np.arange(min(_VALIDATION_ROWS // self._group, len(validation)))
+        if not isinstance(validation, Pairs):
+            held = np.argsort(validation.lengths[held], kind="stable")
         self._held = [
-            self._masked(validation, part, torch_generator(validation_seed, "validation masks", index))
-            for index, part in enumerate(np.array_split(held, -(-len(held) // 32)))
+            self._batch(validation, part, validation_seed, index)
+            for index, part in enumerate(np.array_split(held, -(-len(held) * self._group // 32)))
         ]
 
     @property
@@ -79,48 +100,95 @@ class MaskedLanguageModelling(Job):
 
     def batch(self, step: int) -> Batch:
         """The whole batch of an update."""
-        generator = torch_generator(self._settings.seed, "masks", step)
-        return self._masked(self._train, self._order.batch(step), generator)
+        return self._batch(self._train, self._order.batch(step), self._settings.seed, step)
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Tensor:
-        """The sums of the cross-entropies of a part of a batch: hidden tokens, and words asked of [CLS]."""
-        rate = self._settings.dropout
-        bag = None if batch.words is None else self._bag(batch)
-        loss: Tensor = model(batch.ids, batch.mask, batch.reads, batch.targets, bag, rate=rate, generator=generator)
-        return loss
+        """The terms of the loss of a part of a batch, by their weights: hidden tokens, words, contrast."""
+        settings = self._settings
+        contrast = settings.contrast > 0
+        terms: Tensor = model(
+            batch.ids,
+            batch.mask,
+            batch.reads,
+            batch.targets,
+            batch.words,
+            contrast=contrast,
+            rate=settings.dropout,
+            generator=generator,
+        )
+        per_row = [self._words] if batch.words is not None else []
+        per_row += [settings.contrast] if contrast else []
+        weights = [settings.masked_tokens] if batch.reads is not None else []
+        return terms * terms.new_tensor(weights + [weight * batch.row_weight for weight in per_row])
 
     def validate(self) -> dict[str, float]:
-        """Mean loss on the held-out rows."""
+        """Mean loss on the held-out rows, of hidden tokens if some are hidden, else of words."""
         device = next(self.model.parameters()).device.type
-        without_bag = (replace(batch, words=None).to(device) for batch in self._held)
-        total = sum(self.loss(self.model, batch, None).item() for batch in without_bag)
+        total = 0.0
+        for held in self._held:
+            batch = held.to(device)
+            words = batch.words if batch.reads is None else None
+            total += self.model(batch.ids, batch.mask, batch.reads, batch.targets, words).item()
         return {"loss": total / sum(batch.weight for batch in self._held)}
 
     def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
         """Whether the loss is lower."""
         return new["loss"] < old["loss"]
 
-    def lazy_parameter(self) -> None:
-        """None: the head reads the whole embedding, so its gradient is dense."""
+    def lazy_parameter(self) -> nn.Parameter | None:
+        """The word embedding, where only words of the batch are guessed among."""
+        embeddings = self.model.encoder.embeddings
+        return embeddings.word if embeddings.sparse else None
 
-    def _masked(self, rows: Rows, indices: np.ndarray, generator: torch.Generator) -> Batch:
-        ids = torch.from_numpy(rows.rows(indices))
-        lengths = rows.lengths[indices] if rows is not self._train else self._lengths[indices]
+    def _batch(self, rows: Rows | Pairs, indices: np.ndarray, seed: int, step: int) -> Batch:
+        if isinstance(rows, Pairs):
+            drawn, lengths = rows.draw(indices, numpy_generator(seed, "passages", step))
+        else:
+            drawn, lengths = rows.rows(indices), rows.lengths[indices]
+        ids = torch.from_numpy(drawn)
+        mask, tokens = pad_mask(ids, lengths), int(lengths.sum())
+        words = self._bag(ids, sampled=self._samples and rows is self._train) if self._words else None
+        if not self._settings.masked_tokens:
+            return Batch(ids, mask, None, None, len(ids), tokens, words, group=self._group)
+        generator = torch_generator(seed, "masks", step)
         masked = mask_rows(
             ids, self._special, self._masking, self._tokenizer.mask_id, self._tokenizer.vocab_size, generator
         )
-        weight = max(1, int((masked.targets != IGNORED).sum()))
-        mask = pad_mask(ids, lengths)
-        words = ids if self._settings.bag_of_words else None
-        return Batch(masked.inputs, mask, masked.reads, masked.targets, weight, int(lengths.sum()), words)
+        hidden = max(1, int((masked.targets != IGNORED).sum()))
+        return Batch(
+            masked.inputs,
+            mask,
+            masked.reads,
+            masked.targets,
+            hidden,
+            tokens,
+            words,
+            row_weight=hidden / len(ids),
+            group=self._group,
+        )
 
-    def _bag(self, batch: Batch) -> Bag:
-        """The words of each row, weighted to count `bag_of_words` times as much as its hidden tokens together."""
-        assert batch.words is not None
-        weights = self._word_weights.to(batch.words.device)[batch.words]
-        hidden = (batch.targets != IGNORED).sum(1, keepdim=True)
-        share = weights / weights.sum(1, keepdim=True).clamp(min=1e-9)
-        return Bag(batch.words, share * hidden * self._settings.bag_of_words)
+    def _bag(self, ids: Tensor, *, sampled: bool) -> Bag:
+        """The words that each row's [CLS] is asked for: weights of a row sum to 1.
+
+        Sampled, they are guessed among the words of the batch, which takes a tenth of the products.
+        """
+        weights = self._word_weights[ids]
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-9)
+        sample = None
+        if sampled:
+            present, ids = torch.unique(ids, return_inverse=True)
+            drawn = -np.expm1(-self._frequencies[present] * ids.numel())
+            sample = SampledVocabulary(present, torch.from_numpy(np.log(drawn.clip(1e-9))).float())
+        of_neighbours = self._settings.neighbour_words / self._words
+        if of_neighbours:
+            ids = torch.cat((ids, _swapped(ids)), dim=1)
+            weights = torch.cat(((1 - of_neighbours) * weights, of_neighbours * _swapped(weights)), dim=1)
+        return Bag(ids, weights, sample)
+
+
+def _swapped(rows: Tensor) -> Tensor:
+    """Rows 2i and 2i + 1 in each other's place."""
+    return rows.view(len(rows) // 2, 2, -1).flip(1).flatten(0, 1)
 
 
 def word_weights(counts: np.ndarray, special_ids: Tensor) -> Tensor:
@@ -137,6 +205,16 @@ def word_weights(counts: np.ndarray, special_ids: Tensor) -> Tensor:
     weights = _SMOOTHING / (_SMOOTHING + frequency)
     weights[special_ids] = 0.0
     return weights.float()
+
+
+def _view(settings: PretrainSettings, tokens: TokenFile, documents: np.ndarray, length: int) -> Rows | Pairs:
+    match settings.rows:
+        case "pairs":
+            return Pairs(tokens, documents, length)
+        case "packed":
+            return Packed(tokens, documents, length)
+        case "first":
+            return FirstTokens(tokens, documents, length)
 
 
 def default_learning_rate(shape: ModelConfig) -> float:
@@ -173,10 +251,11 @@ def pretrain_member(
         DivergedError: the loss exploded.
         InputError: the corpus is too small, the disk too full, or the checkpoint of another model.
     """
-    train_documents, held_documents = split_documents(len(tokens), settings.seed)
-    view = Packed if settings.rows == "packed" else FirstTokens
-    train = view(tokens, train_documents, shape.positions)
-    validation = view(tokens, held_documents, shape.positions)
+    # A document of one token and its [SEP] has no two passages.
+    least = 3 if settings.rows == "pairs" else 0
+    documents = np.flatnonzero(np.diff(tokens.offsets) >= least)
+    parts = split_documents(len(documents), settings.seed)
+    train, validation = (_view(settings, tokens, documents[part], shape.positions) for part in parts)
     member = replace(
         settings,
         seed=derive_seed(settings.seed, "member", index),
@@ -187,20 +266,22 @@ def pretrain_member(
     initialise(model, member.seed)
     model.to(world.device)
     name = f"pre-training member {index}"
-    job = MaskedLanguageModelling(name, model, train, validation, tokenizer, member, tokens.counts, settings.seed)
+    job = Pretraining(
+        name, model, train, validation, tokenizer, member, tokens.counts, settings.seed, shared=world.size > 1
+    )
     partial = partial_folder(folder)
     precision, reason = settle_precision(partial, member, shape, shape.positions * member.batch_size, world)
     progress.say(f"{name}: {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M weights; {reason}")
     state = Loop(job, member, partial, precision, world, progress).run()
-    loss, entropy = state.best["loss"], tokens.meta.entropy
+    loss, known = state.best["loss"], job.unigram_entropy
     progress.say(
         f"{name}: {state.step:,} updates, {state.tokens / 1e6:,.1f} M tokens in {state.seconds:,.0f} s; "
-        f"validation loss {loss:.3f} (knowing only how frequent each token is: {entropy:.3f})"
+        f"validation loss {loss:.3f} (knowing only how frequent each token is: {known:.3f})"
     )
-    if loss >= entropy:
+    if loss >= known:
         progress.say(
             f"warning: member {index} has learnt no more than how frequent tokens are; train it longer or on more text"
         )
     if world.leads:
-        facts = {"validation_loss": loss, "unigram_entropy": entropy}
+        facts = {"validation_loss": loss, "unigram_entropy": known}
         finish_member(folder, model, tokenizer, member, state, facts)

@@ -8,6 +8,8 @@ from tinylm.train.schedule import seconds_of
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
+_ASKED = ("masked_tokens", "bag_of_words", "neighbour_words", "contrast")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
@@ -69,25 +71,51 @@ class TrainingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainSettings(TrainingSettings):
-    """Masked language modelling. Without budget, steps or epochs it takes ten minutes a member.
+    """What a model learns from unlabelled text. Without budget, steps or epochs it takes ten minutes a member.
+
+    The paper's way is rows first, masked_tokens 1, and 0 for all that is asked of [CLS].
 
     Attributes:
-        rows: packed cuts whole documents into full rows; first takes the beginning of each document (the paper).
+        rows: pairs cuts two neighbouring passages out of each document, anew each time; packed cuts whole documents
+            into full rows; first takes the beginning of each document.
+        batch_size: rows an update, over all processes; a pair is two.
+        masked_tokens: weight of guessing hidden tokens.
         mask_rate: share of tokens hidden.
-        bag_of_words: weight of asking [CLS] for the words of its row, beside the hidden tokens; 0 as the paper.
+        bag_of_words: weight of asking [CLS] for the words of its own row.
+        neighbour_words: weight of asking [CLS] for the words of the neighbouring passage.
+        contrast: weight of telling, by [CLS], the neighbouring passage from all others of the batch.
     """
 
-    rows: Literal["packed", "first"] = "packed"
+    rows: Literal["pairs", "packed", "first"] = "pairs"
+    batch_size: int = 128
+    masked_tokens: float = 0.0
     mask_rate: float = 0.15
     bag_of_words: float = 0.5
+    neighbour_words: float = 0.5
+    contrast: float = 0.15
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
         super().__post_init__()
         if not 0 < self.mask_rate < 1:
             raise InputError(f"mask_rate is {self.mask_rate}; it must be above 0 and below 1")
-        if self.bag_of_words < 0:
-            raise InputError(f"bag_of_words is {self.bag_of_words}; it must be at least 0")
+        weights = {name: getattr(self, name) for name in _ASKED}
+        for name, weight in weights.items():
+            if not weight >= 0:
+                raise InputError(f"{name} is {weight}; it must be at least 0")
+        if not self.masked_tokens + self.bag_of_words + self.neighbour_words:
+            raise InputError(
+                "masked_tokens, bag_of_words and neighbour_words are all 0, so no word is learnt; raise one of them"
+            )
+        if self.rows == "pairs":
+            if self.batch_size < 2:
+                raise InputError("batch_size is 1, and a pair is 2 rows; raise it")
+            return
+        for name in ("neighbour_words", "contrast"):
+            if weights[name]:
+                raise InputError(
+                    f"rows {self.rows} have no neighbouring passage to ask for; set {name} to 0 or take rows pairs"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +123,16 @@ class FinetuneSettings(TrainingSettings):
     """Classification. Without budget, steps or epochs it takes at least 8 epochs and 600 updates.
 
     Attributes:
+        word_dropout: share of the words of a text that are not shown, drawn anew each time it is seen.
+        label_smoothing: share of the target given to all classes alike (Szegedy et al., 2016, section 7).
         validation: share of the training examples kept for early stopping.
         patience: evaluations without improvement after which training stops; the best weights are kept.
     """
 
     warmup: float = 0.1
     dropout: float = 0.1
+    word_dropout: float = 0.5
+    label_smoothing: float = 0.1
     validation: float = 0.1
     patience: int = 3
 
@@ -109,5 +141,8 @@ class FinetuneSettings(TrainingSettings):
         super().__post_init__()
         if not 0 < self.validation < 1:
             raise InputError(f"validation is {self.validation}; it must be above 0 and below 1")
+        for name in ("word_dropout", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
         if self.patience < 1:
             raise InputError(f"patience is {self.patience}; it must be at least 1")

@@ -1,0 +1,141 @@
+"""What fine-tuning does to texts and targets: words that are hidden are not there, and classes share a target."""
+
+import pytest
+import torch
+
+from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd
+from tinylm.model.heads import SequenceClassifier
+from tinylm.text.examples import Examples
+from tinylm.train.finetune import Classification, drop_words
+from tinylm.train.settings import FinetuneSettings
+
+PAD, CLS, SEP = 0, 2, 3
+SPECIAL = torch.tensor([PAD, CLS, SEP])
+FRONT_ENDS = {
+    "none": None,
+    "conv2d": Conv2dFrontEnd(kernels=(3, 2), channels=2),
+    "depthwise": DepthwiseFrontEnd(kernel=3),
+}
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def rows_of(lengths: list[int], vocabulary: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random words between [CLS] and [SEP], padded, and where they are real."""
+    column, length = torch.arange(max(lengths)), torch.tensor(lengths)[:, None]
+    ids = torch.randint(5, vocabulary, (len(lengths), max(lengths)), generator=generator())
+    ids[:, 0] = CLS
+    ids[column == length - 1] = SEP
+    ids[column >= length] = PAD
+    return ids, column < length
+
+
+@pytest.fixture
+def classifier(shape, loud):
+    """Makes classifiers to which every word matters."""
+    return lambda **changes: loud(SequenceClassifier(shape(**changes), 3)).eval()
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_about_a_share_of_the_words_is_hidden_and_nothing_else_changes(rate):
+    ids, mask = rows_of([16, 9, 3, 2] * 1000)
+    left = drop_words(ids, mask, SPECIAL, rate, generator())
+    special = torch.isin(ids, torch.tensor([CLS, SEP]))
+    assert left[special].all()
+    assert not left[~mask].any()
+    words = mask & ~special
+    # 22,000 words: 0.02 is six deviations.
+    assert 1 - left[words].double().mean().item() == pytest.approx(rate, abs=0.02)
+
+
+def test_texts_without_padding_get_a_mask_of_their_own():
+    ids, mask = rows_of([12] * 20)
+    left = drop_words(ids, None, SPECIAL, 0.5, generator())
+    assert torch.equal(left, drop_words(ids, mask, SPECIAL, 0.5, generator()))
+    assert 0 < left[:, 1:-1].sum() < 200
+
+
+def test_a_rate_of_zero_hides_nothing_and_draws_nothing():
+    ids, mask = rows_of([8, 5])
+    draws = generator()
+    assert drop_words(ids, mask, SPECIAL, 0.0, draws) is mask
+    assert drop_words(ids, None, SPECIAL, 0.0, draws) is None
+    assert torch.equal(draws.get_state(), generator().get_state())
+
+
+def test_the_generator_alone_decides():
+    ids, mask = rows_of([16, 12] * 5)
+    one, again, other = (drop_words(ids, mask, SPECIAL, 0.5, generator(seed)) for seed in (0, 0, 1))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_hidden_word_is_as_if_taken_out_and_its_place_left_empty(classifier, layers):
+    model = classifier(layers=layers)
+    ids, mask = rows_of([14, 9, 4, 2], model.config.vocab_size)
+    left = drop_words(ids, mask, SPECIAL, 0.5, generator())
+    assert left.sum() < mask.sum()
+    with torch.no_grad():
+        whole, shown = model(ids, mask), model(ids, left)
+        for row, keep in enumerate(left):
+            x = model.encoder.embeddings(ids[row : row + 1])[:, keep]
+            for layer in model.encoder.layers:
+                x = layer(x, None, None, 0.0, None)
+            plain = model.classifier(torch.tanh(model.pooler(x[:, 0])))
+            torch.testing.assert_close(shown[row : row + 1], plain, rtol=1e-5, atol=1e-5)
+    assert (whole - shown).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS.values(), ids=FRONT_ENDS.keys())
+def test_what_a_hidden_word_was_makes_no_difference(classifier, front_end):
+    model = classifier(layers=2, front_end=front_end)
+    ids, mask = rows_of([14, 9, 4], model.config.vocab_size)
+    left = drop_words(ids, mask, SPECIAL, 0.5, generator())
+    hidden = mask & ~left
+    assert hidden.any()
+    others = torch.where(hidden, (ids + 7) % model.config.vocab_size, ids)
+    with torch.no_grad():
+        torch.testing.assert_close(model(others, left), model(ids, left), rtol=1e-5, atol=1e-5)
+        assert (model(others, mask) - model(ids, mask)).abs().max() > 1e-3
+
+
+@pytest.fixture
+def make_job(classifier, documents, tokenizer):
+    """Makes jobs to tell three classes."""
+
+    def make(**settings) -> Classification:
+        labels = torch.arange(60) % 3
+        train, held = (Examples(tuple(documents[i : i + 60]), labels.numpy()) for i in (0, 60))
+        chosen = FinetuneSettings(**({"steps": 1, "batch_size": 8, "dropout": 0.0} | settings))
+        return Classification("test", classifier(), tokenizer, train, held, chosen)
+
+    return make
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_the_loss_is_of_what_is_left_and_gives_all_classes_a_share(make_job, tokenizer, rate, smoothing):
+    job = make_job(word_dropout=rate, label_smoothing=smoothing)
+    batch = job.batch(0)
+    special = torch.tensor([tokenizer.cls_id, tokenizer.sep_id])
+    left = drop_words(batch.ids, batch.mask, special, rate, generator())
+    with torch.no_grad():
+        loss = job.loss(job.model, batch, generator())
+        guesses = job.model(batch.ids, left).double().log_softmax(1)
+    expected = -sum(
+        (1 - smoothing) * guess[target].item() + smoothing * guess.mean().item()
+        for guess, target in zip(guesses, batch.targets, strict=True)
+    )
+    assert loss.shape == (1,)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_validation_hides_no_word_and_smooths_no_target(make_job):
+    plain, both = make_job(word_dropout=0.0, label_smoothing=0.0), make_job(word_dropout=0.9, label_smoothing=0.9)
+    with torch.no_grad():
+        assert plain.validate() == both.validate()
+        batch = plain.batch(0)
+        assert plain.loss(plain.model, batch, generator()) != both.loss(both.model, batch, generator())

@@ -1,0 +1,259 @@
+"""What pre-training asks of a model: each loss is what its definition says, alone, mixed, whole or in parts."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tinylm.model.heads import IGNORED, MaskedLanguageModel, initialise
+from tinylm.text.tokens import FirstTokens, Packed, Pairs, split_documents
+from tinylm.train.pretrain import Pretraining, word_weights
+from tinylm.train.settings import PretrainSettings
+
+VIEWS = {"pairs": Pairs, "packed": Packed, "first": FirstTokens}
+NOTHING = {"masked_tokens": 0.0, "bag_of_words": 0.0, "neighbour_words": 0.0, "contrast": 0.0}
+# Weights that are no default, so that none is taken for another.
+PER_ROW = {
+    "hidden tokens, first": {"rows": "first", "masked_tokens": 1.0},
+    "hidden tokens, packed": {"rows": "packed", "masked_tokens": 0.7},
+    "hidden tokens and words, first": {"rows": "first", "masked_tokens": 1.0, "bag_of_words": 0.5},
+    "hidden tokens and words, packed": {"rows": "packed", "masked_tokens": 0.3, "bag_of_words": 2.0},
+    "words, packed": {"rows": "packed", "bag_of_words": 0.6},
+    "own words": {"rows": "pairs", "bag_of_words": 0.6},
+    "neighbour's words": {"rows": "pairs", "neighbour_words": 0.6},
+    "own and neighbour's words": {"rows": "pairs", "bag_of_words": 0.2, "neighbour_words": 0.7},
+}
+WITH_CONTRAST = {
+    "words and contrast": {"rows": "pairs", "bag_of_words": 0.5, "contrast": 0.4},
+    "hidden tokens and contrast": {"rows": "pairs", "masked_tokens": 0.3, "contrast": 2.0},
+    "all four": {
+        "rows": "pairs",
+        "masked_tokens": 0.3,
+        "bag_of_words": 0.2,
+        "neighbour_words": 0.7,
+        "contrast": 0.4,
+    },
+}
+
+
+def by_name(cases: dict) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("asked", cases.values(), ids=cases.keys())
+
+
+@pytest.fixture
+def make_job(tokens, tokenizer, shape):
+    """Makes jobs that ask for what is given and nothing else."""
+
+    def make(asked: dict, seed: int = 0) -> Pretraining:
+        model = MaskedLanguageModel(shape())
+        initialise(model, 0)
+        chosen = PretrainSettings(**({"steps": 1, "batch_size": 14, "seed": seed} | NOTHING | asked))
+        views = (VIEWS[chosen.rows](tokens, part, model.config.positions) for part in split_documents(len(tokens), 0))
+        return Pretraining("test", model, *views, tokenizer, chosen, tokens.counts, 0)
+
+    return make
+
+
+@pytest.fixture
+def loud_job(make_job, loud):
+    """Makes jobs in whose models rows differ in every respect."""
+
+    def make(asked: dict) -> Pretraining:
+        job = make_job(asked)
+        loud(job.model)
+        return job
+
+    return make
+
+
+def loss_of(job, batch) -> float:
+    with torch.no_grad():
+        return job.loss(job.model, batch, None).sum().item()
+
+
+def plain_loss(job, batch, asked: dict) -> float:
+    """One row at a time, without its padding, everything computed, every logarithm taken by itself."""
+    weight = NOTHING | asked
+    texts, hidden_pairs, guesses, cls = [], [], [], []
+    for row in range(len(batch.ids)):
+        length = batch.ids.shape[1] if batch.mask is None else int(batch.mask[row].sum())
+        text = batch.ids[row, :length].clone()
+        hidden = job.model.encoder(text[None])
+        guesses.append(job.model.head(hidden, job.model.encoder.embeddings.word)[0].log_softmax(-1))
+        cls.append(hidden[0, 0])
+        found = [] if batch.reads is None else zip(batch.reads[row].tolist(), batch.targets[row].tolist(), strict=True)
+        hidden_pairs.append([(read, target) for read, target in found if target != IGNORED])
+        for read, target in hidden_pairs[-1]:
+            text[read] = target
+        texts.append(text.tolist())
+    rows = range(len(texts))
+    hidden_count = sum(map(len, hidden_pairs))
+    a_row = hidden_count / len(texts) if weight["masked_tokens"] else 1.0
+    total = -weight["masked_tokens"] * sum(guesses[row][pair].item() for row in rows for pair in hidden_pairs[row])
+    for row in rows:
+        total -= a_row * weight["bag_of_words"] * guessed(job, texts[row], guesses[row][0])
+        if weight["neighbour_words"]:
+            total -= a_row * weight["neighbour_words"] * guessed(job, texts[row ^ 1], guesses[row][0])
+        if weight["contrast"]:
+            score = {
+                other: torch.dot(cls[row], cls[other]).item() / (cls[row].norm() * cls[other].norm()).item() / 0.05
+                for other in rows
+                if other % 2 != row % 2
+            }
+            everyone = math.log(sum(math.exp(s) for s in score.values()))
+            total -= a_row * weight["contrast"] * (score[row ^ 1] - everyone)
+    return total
+
+
+def guessed(job, text: list[int], guesses) -> float:
+    """The mean of the words' log-probabilities by their weights; special and unknown tokens are no words."""
+    special = {job._tokenizer.cls_id, job._tokenizer.sep_id, job._tokenizer.unk_id, job._tokenizer.pad_id}
+    weights = [0.0 if word in special else job._word_weights[word].item() for word in text]
+    return sum(w * guesses[word].item() for w, word in zip(weights, text, strict=True)) / sum(weights)
+
+
+@by_name(PER_ROW | WITH_CONTRAST)
+def test_the_loss_is_that_of_computing_everything(loud_job, asked):
+    job = loud_job(asked)
+    batch = job.batch(0)
+    with torch.no_grad():
+        assert loss_of(job, batch) == pytest.approx(plain_loss(job, batch, asked), rel=1e-5)
+
+
+@by_name(PER_ROW)
+def test_parts_add_up_to_the_whole(loud_job, asked):
+    job = loud_job(asked)
+    batch = job.batch(0)
+    parts = list(batch.parts(3))
+    assert len({len(part.ids) for part in parts}) > 1
+    assert sum(loss_of(job, part) for part in parts) == pytest.approx(loss_of(job, batch), rel=1e-5)
+
+
+def test_with_contrast_a_part_is_compared_within_itself(loud_job):
+    """Fewer to choose among is easier: that is what accumulation costs here."""
+    asked = WITH_CONTRAST["words and contrast"]
+    job = loud_job(asked)
+    batch = job.batch(0)
+    parts = list(batch.parts(3))
+    with torch.no_grad():
+        for part in parts:
+            assert loss_of(job, part) == pytest.approx(plain_loss(job, part, asked), rel=1e-5)
+    assert sum(loss_of(job, part) for part in parts) < 0.999 * loss_of(job, batch)
+
+
+@pytest.mark.parametrize("asked", [{"masked_tokens": 0.3, "bag_of_words": 2.0}, {"neighbour_words": 0.2}])
+def test_the_mean_loss_that_is_shown_is_by_the_same_measure_as_chance(make_job, asked):
+    """The loop shows the first term over the batch's weight, and takes far above chance for divergence."""
+    job = make_job(asked)
+    batch = job.batch(0)
+    with torch.no_grad():
+        shown = job.loss(job.model, batch, None)[0].item() / batch.weight
+    assert shown == pytest.approx(job.chance_loss, rel=0.02)
+
+
+@by_name(PER_ROW | WITH_CONTRAST)
+def test_before_training_the_validation_loss_is_that_of_a_uniform_guess(make_job, tokenizer, asked):
+    with torch.no_grad():
+        assert make_job(asked).validate()["loss"] == pytest.approx(math.log(tokenizer.vocab_size), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"masked_tokens": 1.0}, {"masked_tokens": 0.2, "bag_of_words": 0.5, "neighbour_words": 1.0, "contrast": 3.0}),
+        ({"bag_of_words": 0.4, "neighbour_words": 0.1}, {"bag_of_words": 2.0, "neighbour_words": 0.5, "contrast": 3.0}),
+    ],
+    ids=["hidden tokens", "words"],
+)
+def test_validation_is_by_hidden_tokens_else_by_words_whatever_else_is_asked(loud_job, one, other):
+    one, other = loud_job(one), loud_job(other)
+    with torch.no_grad():
+        assert one.validate() == pytest.approx(other.validate(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "held"), [("first", FirstTokens), ("packed", Packed), ("pairs", Pairs)])
+def test_members_validate_on_the_same_cuts_and_masks(make_job, monkeypatch, tokens, rows, held):
+    asked = {"rows": rows, "masked_tokens": 1.0}
+    one, other = make_job(asked, seed=1), make_job(asked, seed=2)
+    assert not torch.equal(one.batch(0).ids, other.batch(0).ids)
+    assert all(torch.equal(a.ids, b.ids) for a, b in zip(one._held, other._held, strict=True))
+    documents = split_documents(len(tokens), 0)[1]
+    per_row = 2 if rows == "pairs" else 1
+    assert sum(len(batch.ids) for batch in one._held) == per_row * len(held(tokens, documents, 16))
+
+
+def test_every_update_cuts_other_passages_out_of_the_same_stretches(make_job):
+    job = make_job({"bag_of_words": 1.0})
+    first, again, later = (job._batch(job._train, np.arange(50), 0, step) for step in (0, 0, 1))
+    assert torch.equal(first.ids, again.ids)
+    moved = (first.mask.sum(1) != later.mask.sum(1)).sum().item()
+    assert moved > 10
+
+
+def test_hiding_tokens_leaves_the_words_that_are_asked_for(make_job):
+    words = {"bag_of_words": 0.5, "neighbour_words": 0.5}
+    one, other = make_job(words).batch(0), make_job(words | {"masked_tokens": 1.0}).batch(0)
+    assert torch.equal(one.words.ids, other.words.ids)
+    assert torch.equal(one.words.weights, other.words.weights)
+    assert torch.equal(one.words.ids[:, : one.ids.shape[1]], one.ids)
+    assert not torch.equal(one.ids, other.ids)
+
+
+def test_what_is_not_asked_is_not_made(make_job):
+    assert make_job({"masked_tokens": 1.0}).batch(0).words is None
+    batch = make_job({"bag_of_words": 1.0}).batch(0)
+    assert (batch.reads, batch.targets) == (None, None)
+    assert (batch.weight, batch.row_weight, batch.group) == (len(batch.ids), 1.0, 2)
+
+
+@pytest.mark.parametrize("neighbour", [0.0, 0.25, 1.0])
+def test_weights_of_a_row_sum_to_one_and_special_and_unknown_tokens_weigh_nothing(make_job, tokenizer, neighbour):
+    job = make_job({"bag_of_words": 1 - neighbour, "neighbour_words": neighbour})
+    t = tokenizer
+    special = torch.tensor([t.pad_id, t.cls_id, t.sep_id, t.unk_id])
+    a, b = 20, 21
+    bag = job._bag(torch.tensor([[t.cls_id, a, t.unk_id, b, t.sep_id], [t.cls_id, b, t.sep_id, t.pad_id, t.pad_id]]))
+    torch.testing.assert_close(bag.weights.sum(1), torch.ones(2))
+    assert (bag.weights[torch.isin(bag.ids, special)] == 0).all()
+    share = (job._word_weights[b] / (job._word_weights[a] + job._word_weights[b])).item()
+    of_b = torch.where(bag.ids == b, bag.weights, 0.0).sum(1).tolist()
+    own, other = 1 - neighbour, neighbour
+    assert of_b == pytest.approx([own * share + other, own + other * share])
+
+
+def test_a_passage_of_unknown_words_asks_for_nothing_of_its_own(make_job, tokenizer):
+    job = make_job({"bag_of_words": 0.5, "neighbour_words": 0.5})
+    unknown, known = ([tokenizer.cls_id, word, tokenizer.sep_id] for word in (tokenizer.unk_id, 20))
+    bag = job._bag(torch.tensor([unknown, known]))
+    assert bag.weights.tolist() == [[0, 0, 0, 0, 0.5, 0], [0, 0.5, 0, 0, 0, 0]]
+
+
+def test_frequent_and_special_tokens_count_little():
+    counts = np.array([5, 0, 600, 390, 5])
+    weights = word_weights(counts, torch.tensor([0]))
+    expected = [0.0, 1.0, 1e-3 / (1e-3 + 0.6), 1e-3 / (1e-3 + 0.39), 1e-3 / (1e-3 + 0.005)]
+    assert all(math.isclose(w, e, rel_tol=1e-6) for w, e in zip(weights.tolist(), expected, strict=True))
+
+
+@pytest.mark.parametrize("masked", [0.0, 1.0])
+@pytest.mark.parametrize("rows", ["pairs", "first"])
+def test_knowing_only_frequencies_gives_the_loss_that_is_said(make_job, tokens, tokenizer, masked, rows):
+    counts = tokens.counts.astype(float)
+    if not masked:
+        counts *= 1e-3 / (1e-3 + counts / counts.sum())
+        counts[[tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.unk_id]] = 0
+    share = counts / counts.sum()
+    seen = share > 0
+    job = make_job({"rows": rows, "masked_tokens": masked, "bag_of_words": 0.5})
+    assert job.unigram_entropy == pytest.approx(-(share[seen] * np.log(share[seen])).sum(), rel=1e-5)
+    with torch.no_grad():
+        job.model.head.norm.weight.zero_()
+        job.model.head.bias.copy_(torch.from_numpy(np.log(share + 1e-9)))
+        # Of the few held-out documents, not of the whole corpus.
+        assert job.validate()["loss"] == pytest.approx(job.unigram_entropy, rel=0.1)
+
+
+def test_a_batch_of_an_odd_number_of_rows_has_one_pair_less(make_job):
+    job = make_job({"bag_of_words": 1.0, "batch_size": 15})
+    assert max(len(job.batch(step).ids) for step in range(job.batches_per_epoch)) == 14
