@@ -215,7 +215,7 @@ def test_a_batch_in_parts_has_the_same_gradient(pretrain, tmp_path, monkeypatch,
     found = []
 
     def update(self, rate):
-        found.append([p.grad.clone() for p in self._named.values()])
+        found.append([p.grad.to_dense() if p.grad.is_sparse else p.grad.clone() for p in self._named.values()])
         return 1.0
 
     monkeypatch.setattr(Optimiser, "update", update)
@@ -238,7 +238,7 @@ def test_runs_in_parts_end_at_the_same_loss(pretrain, metrics, tmp_path):
 # Learning
 
 
-@pytest.mark.parametrize(("asked", "less"), [(MASKED, 1.0), ({}, 0.3)], ids=["hidden tokens", "pairs"])
+@pytest.mark.parametrize(("asked", "less"), [(MASKED, 1.0), ({}, 0.2)], ids=["hidden tokens", "pairs"])
 def test_it_learns_more_than_frequencies(pretrain, shape, tmp_path, asked, less):
     config = shape(hidden_size=32, intermediate_size=128)
     said = pretrain(tmp_path / "model", config=config, steps=400, batch_size=32, learning_rate=5e-3, **asked)

@@ -2,7 +2,8 @@
 
 The presets without a width in their name have the shapes of *Tiny language models* (arXiv 2507.14871): heads of
 64, feed-forward four times the width, 128 positions, the 30,522 pieces of bert-base-uncased. So BERT-1 with 24
-heads is 1536 wide, and with 8 heads 512. The `-w` presets are for CPUs: an 8,000-piece vocabulary, 128 to 512 wide.
+heads is 1536 wide, and with 8 heads 512. The `-w` presets are for CPUs: heads of 16,
+and a vocabulary of 30,000 pieces.
 """
 
 from dataclasses import dataclass, replace
@@ -99,9 +100,9 @@ def _paper(heads: int = 12, layers: int = 1, front_end: FrontEnd | None = None) 
 
 def _small(width: int, layers: int = 1, front_end: FrontEnd | None = None) -> ModelConfig:
     return ModelConfig(
-        vocab_size=8_000,
+        vocab_size=30_000,
         hidden_size=width,
-        heads=width // 64,
+        heads=width // 16,
         layers=layers,
         intermediate_size=4 * width,
         front_end=front_end,

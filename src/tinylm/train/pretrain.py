@@ -74,11 +74,12 @@ class Pretraining(Job):
         self._tokenizer = tokenizer
         self._special = torch.tensor([tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id])
         unknown = torch.tensor([tokenizer.unk_id])
-        self._frequencies = counts / max(1, counts.sum())
+        self._frequencies = torch.from_numpy(counts / max(1, counts.sum()))
         # Hidden tokens are guessed among the whole vocabulary, whose gradient is dense whatever the words do.
         self._samples = not settings.masked_tokens
         model.encoder.embeddings.sparse = self._samples and not shared
         self._word_weights = word_weights(counts, torch.cat((self._special, unknown)))
+        self._known_words = (self._word_weights * self._frequencies).nonzero()[:, 0]
         self._masking = Masking(rate=settings.mask_rate)
         self.batches_per_epoch = self._order.batches_per_epoch
         self._words = settings.bag_of_words + settings.neighbour_words
@@ -147,7 +148,7 @@ class Pretraining(Job):
             drawn, lengths = rows.rows(indices), rows.lengths[indices]
         ids = torch.from_numpy(drawn)
         mask, tokens = pad_mask(ids, lengths), int(lengths.sum())
-        words = self._bag(ids, sampled=self._samples and rows is self._train) if self._words else None
+        words = self._bag(ids, everything=rows is not self._train) if self._words else None
         if not self._settings.masked_tokens:
             return Batch(ids, mask, None, None, len(ids), tokens, words, group=self._group)
         generator = torch_generator(seed, "masks", step)
@@ -167,18 +168,22 @@ class Pretraining(Job):
             group=self._group,
         )
 
-    def _bag(self, ids: Tensor, *, sampled: bool) -> Bag:
+    def _bag(self, ids: Tensor, *, everything: bool = False) -> Bag:
         """The words that each row's [CLS] is asked for: weights of a row sum to 1.
 
-        Sampled, they are guessed among the words of the batch, which takes a tenth of the products.
+        Unless tokens are hidden too, they are guessed among the words of the batch, which takes a tenth of the
+        products, or among all words of the corpus, for validation.
         """
         weights = self._word_weights[ids]
+        known = weights > 0
         weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-9)
         sample = None
-        if sampled:
-            present, ids = torch.unique(ids, return_inverse=True)
-            drawn = -np.expm1(-self._frequencies[present] * ids.numel())
-            sample = SampledVocabulary(present, torch.from_numpy(np.log(drawn.clip(1e-9))).float())
+        if self._samples and known.any():
+            words = self._known_words if everything else torch.unique(ids[known])
+            # What is no word weighs nothing, wherever it points.
+            ids = torch.searchsorted(words, ids).clamp(max=len(words) - 1)
+            chances = torch.ones(1) if everything else -torch.expm1(-self._frequencies[words] * int(known.sum()))
+            sample = SampledVocabulary(words, chances.log().float())
         of_neighbours = self._settings.neighbour_words / self._words
         if of_neighbours:
             ids = torch.cat((ids, _swapped(ids)), dim=1)
