@@ -192,7 +192,7 @@ def pretrain(
     settings: _PretrainSettings = None,
     resume: bool = False,
 ) -> None:
-    """Pre-train members on unlabelled text by masked language modelling.
+    """Pre-train members on unlabelled text.
 
     Args:
         output: folder to write.
