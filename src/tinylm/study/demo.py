@@ -68,7 +68,7 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
     measured = evaluate_committee(committee, task.test)
     rows = compare(output, base, measured, task, finetuning, committee.vote, progress)
     _write_labels(output / LABELS, task)
-    question = "'Return the sorted unique elements of an array.'"
+    question = "'Fit a logistic regression classifier to the training data.'"
     model, labels = shlex.quote(str(output)), shlex.quote(str(output / LABELS))
     small = shlex.quote(f"{output}-small")
     next_steps = [
