@@ -15,12 +15,12 @@ from tinylm.errors import EXTRAS, MissingExtraError
 if TYPE_CHECKING:
     from tinylm.errors import TinyLMError
     from tinylm.exporter import export
-    from tinylm.pipeline import Base, finetune, pretrain
+    from tinylm.pipeline import Base, distill, finetune, pretrain
     from tinylm.runtime.answers import Answers, Explanation, Prediction
     from tinylm.runtime.classifier import Classifier
     from tinylm.runtime.opening import load
     from tinylm.text.task import TaskSource
-    from tinylm.train.settings import FinetuneSettings, PretrainSettings
+    from tinylm.train.settings import DistillSettings, FinetuneSettings, PretrainSettings
 
 __version__ = "0.1.0"
 
@@ -28,12 +28,14 @@ _HOMES = {
     "Answers": "tinylm.runtime.answers",
     "Base": "tinylm.pipeline",
     "Classifier": "tinylm.runtime.classifier",
+    "DistillSettings": "tinylm.train.settings",
     "Explanation": "tinylm.runtime.answers",
     "FinetuneSettings": "tinylm.train.settings",
     "Prediction": "tinylm.runtime.answers",
     "PretrainSettings": "tinylm.train.settings",
     "TaskSource": "tinylm.text.task",
     "TinyLMError": "tinylm.errors",
+    "distill": "tinylm.pipeline",
     "export": "tinylm.exporter",
     "finetune": "tinylm.pipeline",
     "load": "tinylm.runtime.opening",
@@ -44,12 +46,14 @@ __all__ = [
     "Answers",
     "Base",
     "Classifier",
+    "DistillSettings",
     "Explanation",
     "FinetuneSettings",
     "Prediction",
     "PretrainSettings",
     "TaskSource",
     "TinyLMError",
+    "distill",
     "export",
     "finetune",
     "load",

@@ -29,7 +29,7 @@ from tinylm.train.distributed import World
 from tinylm.train.optimiser import Optimiser
 from tinylm.train.schedule import learning_rate_factor, seconds_of
 from tinylm.train.settings import TrainingSettings
-from tinylm.train.state import State, latest, load_state, require_space, save_state, snapshot
+from tinylm.train.state import State, latest, load_state, require_space, save_state
 
 _LOG_EVERY = 20
 METRICS = "metrics.jsonl"
@@ -43,14 +43,14 @@ class Job(ABC):
         batches_per_epoch: updates in one pass over the data.
         evaluations: validations over the whole run, besides the first; 0 validates only at the end.
         chance_loss: the loss of a uniform guess; far above it, training has exploded.
-        patience: evaluations without improvement that end training, keeping the best weights; None keeps the last.
+        head_rate: learning rate of what stands on the encoder, as a multiple of the encoder's.
     """
 
     name: str
     batches_per_epoch: int
     evaluations: int
     chance_loss: float
-    patience: int | None
+    head_rate: float = 1.0
 
     @property
     @abstractmethod
@@ -71,10 +71,6 @@ class Job(ABC):
     @abstractmethod
     def validate(self) -> dict[str, float]:
         """Measures on held-out data, by name; the first is shown first."""
-
-    @abstractmethod
-    def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
-        """Whether one set of measures beats another; asked only where there is patience."""
 
     @abstractmethod
     def lazy_parameter(self) -> nn.Parameter | None:
@@ -105,7 +101,7 @@ class Loop:
         self.job, self.settings, self.folder = job, settings, folder
         self.precision, self.world, self.progress = precision, world, progress
         self.state = State()
-        self.optimiser = Optimiser(job.model, settings, lazy=job.lazy_parameter())
+        self.optimiser = Optimiser(job.model, settings, lazy=job.lazy_parameter(), head_rate=job.head_rate)
         self.wrapped = world.wrap(job.model)
         self.steps = settings.steps
         if settings.epochs is not None:
@@ -137,7 +133,7 @@ class Loop:
                 done = self._progress()
                 if done * self.job.evaluations >= self.state.evaluations or done >= 1:
                     self._validate(done)
-                if done >= 1 or self._out_of_patience():
+                if done >= 1:
                     break
                 self._update(done)
                 if self.world.agree(float(bool(stopped))):
@@ -150,8 +146,6 @@ class Loop:
                     saved = time.perf_counter()
         self.progress.finish()
         self.state.seconds = self._seconds()
-        if self.state.best_weights:
-            self.job.model.load_state_dict(self.state.best_weights)
         return self.state
 
     def _update(self, done: float) -> None:
@@ -203,24 +197,14 @@ class Loop:
             measures = self.job.validate()
         self.job.model.train()
         self.state.evaluations += 1
-        if self.job.patience is not None:
-            if not self.state.best or self.job.better(measures, self.state.best):
-                self.state.best, self.state.best_step, self.state.worse = measures, self.state.step, 0
-                self.state.best_weights = snapshot(self.job.model)
-            else:
-                self.state.worse += 1
-        else:
-            self.state.best, self.state.best_step = measures, self.state.step
+        self.state.validation = measures
         self._validation_seconds = time.perf_counter() - started
         self._record({"progress": round(min(done, 1.0), 4), "validation": measures})
-
-    def _out_of_patience(self) -> bool:
-        return self.job.patience is not None and self.state.worse >= self.job.patience
 
     def _log(self, loss: float, rate: float) -> None:
         now = self._seconds()
         pace = (self.state.tokens - self._logged[1]) / max(now - self._logged[0], 1e-9)
-        validation = "".join(f" · validation {name} {value:.3f}" for name, value in self.state.best.items())
+        validation = "".join(f" · validation {name} {value:.3f}" for name, value in self.state.validation.items())
         facts = f"loss {loss:.3f}{validation} · {pace:,.0f} tokens/s"
         self.progress.update(now if self.budget < math.inf else self.state.step, facts)
         if len(self.state.recent_loss) < _LOG_EVERY:

@@ -15,15 +15,36 @@ EPSILON = 1e-8
 
 
 class Optimiser:
-    """AdamW over a model's parameters; see the module."""
+    """AdamW over a model's parameters; see the module.
 
-    def __init__(self, model: nn.Module, settings: TrainingSettings, *, lazy: nn.Parameter | None = None) -> None:
+    Args:
+        model: its encoder is called `encoder`, and all else is its head.
+        settings: weight decay of matrices, clipping.
+        lazy: the parameter whose gradient is sparse, if there is one.
+        head_rate: learning rate of the head, as a multiple of the encoder's.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: TrainingSettings,
+        *,
+        lazy: nn.Parameter | None = None,
+        head_rate: float = 1.0,
+    ) -> None:
         self._named = {name: p for name, p in model.named_parameters() if p is not lazy}
-        matrices = [p for p in self._named.values() if p.ndim > 1]
-        vectors = [p for p in self._named.values() if p.ndim <= 1]
         groups = [
-            {"params": matrices, "weight_decay": settings.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
+            {
+                "params": [
+                    p
+                    for name, p in self._named.items()
+                    if (p.ndim > 1) == are_matrices and name.startswith("encoder.") != are_head
+                ],
+                "weight_decay": settings.weight_decay if are_matrices else 0.0,
+                "rate": head_rate if are_head else 1.0,
+            }
+            for are_matrices in (True, False)
+            for are_head in (False, True)
         ]
         self._clip = settings.clip
         self._optimisers: list[torch.optim.Optimizer] = [
@@ -36,13 +57,16 @@ class Optimiser:
     def update(self, learning_rate: float) -> float:
         """Clip the gradients, take a step, forget the gradients.
 
+        Args:
+            learning_rate: of the encoder.
+
         Returns:
             The norm of the gradient before clipping.
         """
         norm = clip_gradients(list(self._named.values()), self._clip)
         for optimiser in self._optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate * group.get("rate", 1.0)
             optimiser.step()
             optimiser.zero_grad()
         return norm

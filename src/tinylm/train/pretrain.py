@@ -50,7 +50,6 @@ class Pretraining(Job):
     """
 
     evaluations = _EVALUATIONS
-    patience = None
 
     def __init__(
         self,
@@ -131,10 +130,6 @@ class Pretraining(Job):
             words = batch.words if batch.reads is None else None
             total += self.model(batch.ids, batch.mask, batch.reads, batch.targets, words).item()
         return {"loss": total / sum(batch.weight for batch in self._held)}
-
-    def better(self, new: dict[str, float], old: dict[str, float]) -> bool:
-        """Whether the loss is lower."""
-        return new["loss"] < old["loss"]
 
     def lazy_parameter(self) -> nn.Parameter | None:
         """The word embedding, where only words of the batch are guessed among."""
@@ -278,7 +273,7 @@ def pretrain_member(
     precision, reason = settle_precision(partial, member, shape, shape.positions * member.batch_size, world)
     progress.say(f"{name}: {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M weights; {reason}")
     state = Loop(job, member, partial, precision, world, progress).run()
-    loss, known = state.best["loss"], job.unigram_entropy
+    loss, known = state.validation["loss"], job.unigram_entropy
     progress.say(
         f"{name}: {state.step:,} updates, {state.tokens / 1e6:,.1f} M tokens in {state.seconds:,.0f} s; "
         f"validation loss {loss:.3f} (knowing only how frequent each token is: {known:.3f})"

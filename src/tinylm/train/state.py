@@ -1,6 +1,6 @@
 """What a run needs to go on as if it had never stopped, written whole beside what it is making.
 
-A run keeps `checkpoints/step-N/` with the weights, the best weights so far, the optimiser's moments and `state.json`.
+A run keeps `checkpoints/step-N/` with the weights, the optimiser's moments and `state.json`.
 A new one gets its name only when it is complete, and the one before is deleted only then.
 """
 
@@ -31,10 +31,7 @@ class State:
         evaluations: validations made.
         records: lines of metrics written.
         recent_loss: losses not yet part of a line.
-        worse: evaluations since the best one.
-        best_step: the update after which validation was best.
-        best: the measures then.
-        best_weights: the weights then; empty where the last weights are wanted.
+        validation: the measures of the last validation.
     """
 
     step: int = 0
@@ -43,10 +40,7 @@ class State:
     evaluations: int = 0
     records: int = 0
     recent_loss: list[float] = field(default_factory=list)
-    worse: int = 0
-    best_step: int = 0
-    best: dict[str, float] = field(default_factory=dict)
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    validation: dict[str, float] = field(default_factory=dict)
 
 
 def save_state(folder: Path, state: State, model: nn.Module, optimiser: Optimiser) -> None:
@@ -56,13 +50,11 @@ def save_state(folder: Path, state: State, model: nn.Module, optimiser: Optimise
         TinyLMError: the disk is full; the checkpoint before is still there.
     """
     target = folder / _CHECKPOINTS / f"step-{state.step:09d}"
-    plain = {key: value for key, value in vars(state).items() if key != "best_weights"}
     try:
         with new_folder(target) as temporary:
             save_file(_contiguous(model.state_dict()), temporary / "model.safetensors")
             save_file(_contiguous(optimiser.tensors()), temporary / "optimiser.safetensors")
-            save_file(_contiguous(state.best_weights), temporary / "best.safetensors")
-            write_json(temporary / "state.json", plain)
+            write_json(temporary / "state.json", vars(state))
     except (OSError, SafetensorError) as error:
         kept = latest(folder)
         where = f"the last whole checkpoint is {kept}" if kept else "no checkpoint was made before"
@@ -94,8 +86,7 @@ def load_state(folder: Path, model: nn.Module, optimiser: Optimiser) -> State | 
             )
     model.load_state_dict(weights)
     optimiser.restore(load_file(found / "optimiser.safetensors"))
-    best = load_file(found / "best.safetensors")
-    return State(**stored, best_weights=best)
+    return State(**stored)
 
 
 def latest(folder: Path) -> Path | None:
@@ -106,13 +97,13 @@ def latest(folder: Path) -> Path | None:
 def require_space(folder: Path, model: nn.Module) -> None:
     """Notice a full disk before training starts.
 
-    Two checkpoints stand side by side for a moment, each with the weights, the best weights and two moments.
+    Two checkpoints stand side by side for a moment, each with the weights and two moments.
 
     Raises:
         InputError: there is too little room.
     """
     parameters = sum(p.numel() for p in model.parameters())
-    needed = 2 * 4 * 4 * parameters
+    needed = 2 * 3 * 4 * parameters
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if free < needed:
@@ -124,8 +115,3 @@ def require_space(folder: Path, model: nn.Module) -> None:
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-
-
-def snapshot(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the weights as they are now."""
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
