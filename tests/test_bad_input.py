@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cli_fixtures import FINETUNE, SMALL, call, contents, rows, write_csv, write_help_desk
+from tinylm.committee import read_committee, write_committee
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "BAD_INPUT.md"
 LABELS = rows(60, 1)
@@ -253,6 +254,45 @@ def _exported():
     assert call("export", "model", "-o", "small").code == 0
 
 
+def _committee() -> None:
+    """Two members, alike."""
+    shutil.copytree("model", "committee")
+    shutil.copytree("committee/member-0", "committee/member-1")
+    write_committee(Path("committee"), ["member-0", "member-1"], read_committee(Path("model")).labels, "probability")
+
+
+@prepared
+def _exported_teacher():
+    """an exported model to learn from"""
+    _exported()
+
+
+@prepared
+def _nothing_to_distill_on():
+    """nothing to distill on"""
+    _committee()
+    Path("notes.txt").write_text("\n \n")
+
+
+@prepared
+def _one_text_to_distill_on():
+    """one text to distill on, three times"""
+    _committee()
+    Path("notes.txt").write_text("the printer is jammed\n" * 3)
+
+
+@prepared
+def _no_column_to_distill_on():
+    """no such column of what to distill on"""
+    _committee()
+
+
+@prepared
+def _distilled_onto_itself():
+    """a committee distilled onto itself"""
+    _committee()
+
+
 @prepared
 def _no_record():
     """8 bits without labelled text"""
@@ -338,7 +378,7 @@ def run_row(command: str):
     """Run a row's command, with settings that make it short should it not fail."""
     program, *arguments = shlex.split(command)
     assert program == "tinylm"
-    if arguments[0] in ("train", "pretrain", "finetune") and not {"--config", "--budget"} & set(arguments):
+    if arguments[0] in ("train", "pretrain", "finetune", "distill") and not {"--config", "--budget"} & set(arguments):
         arguments += ["--config", "fast.toml"]
     return call(*arguments)
 

@@ -15,8 +15,9 @@ import pytest
 from cli_fixtures import FINETUNE, SMALL, TINYLM, call, contents, environment, rows, write_help_desk
 
 KEYS = {"accuracy", "accuracy_interval", "macro_f1", "expected_calibration_error", "n", "members", "accuracy_by_size"}
-COMMANDS = ("demo", "train", "pretrain", "finetune", "evaluate", "predict", "export", "serve")
+COMMANDS = ("demo", "train", "pretrain", "finetune", "distill", "evaluate", "predict", "export", "serve")
 TRAIN = ("train", "--corpus", "notes.txt", "--task", "labels.csv")
+DISTILL = ("distill", "model", "--corpus", "notes.txt")
 
 
 def program(*arguments, **options):
@@ -140,6 +141,24 @@ def test_settings_from_a_file_give_defaults_and_the_command_line_wins(own):
     assert call("predict", "out", "printer jam").code == 0, "the settings of one call are not those of the next"
 
 
+def test_distill_says_what_to_type_next(here, tmp_path):
+    output = tmp_path / "one member"
+    ran = call(*DISTILL, "-o", output, "--steps", "3", "--precision", "float32")
+    assert ran.code == 0
+    assert ran.out == f"The model is in {output}; next:\n  tinylm evaluate '{output}' labels.csv\n"
+    assert "it agrees with the committee on" in ran.err
+    following = call(*shlex.split(ran.out.splitlines()[-1])[1:])
+    assert following.code == 0 and following.out.splitlines()[0].endswith(" on 12 texts")
+
+
+def test_distill_takes_settings_from_a_file_and_a_column_and_a_number_of_texts(here, tmp_path):
+    options = ("--config", "fast.toml", "--corpus-column", "text", "--documents", "20")
+    ran = call("distill", "model", "--corpus", "labels.csv", "-o", tmp_path / "one", *options, "--validation", "0.25")
+    assert ran.code == 0 and "on 5 texts it has not seen" in ran.err
+    asked = json.loads((tmp_path / "one" / "run.json").read_text())["distillation"]
+    assert (asked["steps"], asked["precision"], asked["validation"]) == (3, "float32", 0.25)
+
+
 # Going on
 
 
@@ -187,7 +206,7 @@ def stop_when(arguments, found, number=signal.SIGINT, **options):
 
 @pytest.mark.slow
 def test_ctrl_c_saves_and_the_printed_command_ends_as_if_nothing_had_happened(own):
-    steps = ("--steps", "60", "--finetune.steps", "60", "--finetune.patience", "99")
+    steps = ("--steps", "60", "--finetune.steps", "60")
     settings = (*SMALL[:4], "--members", "1", *steps, "--finetune.precision", "float32")
     command = [*TRAIN, "-o", "stop here", *settings]
     stages = ("stop here/pretrained/member-0.partial/metrics.jsonl", "stop here/member-0.partial/metrics.jsonl")
@@ -208,6 +227,25 @@ def test_ctrl_c_saves_and_the_printed_command_ends_as_if_nothing_had_happened(ow
         weights = [Path(name, member, "model.safetensors").read_bytes() for name in ("stop here", "straight")]
         assert weights[0] == weights[1]
     assert not list(Path("stop here").glob("**/*.partial"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_distilling_saves_and_the_printed_command_ends_as_if_nothing_had_happened(here, tmp_path):
+    settings = ("--steps", "100", "--precision", "float32")
+    stopped, straight = tmp_path / "stop here", tmp_path / "straight"
+    code, out, err = stop_when(
+        [*DISTILL, "-o", stopped, *settings], (stopped / "member-0.partial/metrics.jsonl").exists
+    )
+    assert (code, out) == (130, ""), err
+    assert "Traceback" not in err
+    told, again = err.splitlines()[-2:]
+    assert re.fullmatch(r"interrupted after update \d+; everything so far is saved in .*partial; to go on:", told)
+    assert shlex.split(again) == ["tinylm", *DISTILL, "-o", str(stopped), *settings, "--resume"]
+    assert (stopped / "member-0.partial" / "checkpoints").is_dir()
+    assert program(*shlex.split(again)[1:]).returncode == program(*DISTILL, "-o", straight, *settings).returncode == 0
+    weights = [folder / "member-0" / "model.safetensors" for folder in (stopped, straight)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert sorted(path.name for path in stopped.iterdir()) == ["committee.json", "member-0", "run.json"]
 
 
 @pytest.mark.slow

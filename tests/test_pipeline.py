@@ -4,13 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import tinylm
 from cli_fixtures import contents, environment, rows, write_csv, write_help_desk
-from tinylm.errors import InputError
+from tinylm.errors import InputError, InterruptedByUserError
+from tinylm.evaluation import examples_to_evaluate, validation_examples
 from tinylm.pipeline import open_base, train
+from tinylm.progress import Silent
 from tinylm.text.task import TaskSource
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
 
@@ -170,3 +173,129 @@ def test_the_global_generator_is_not_read(desk, tmp_path):
     tinylm.pretrain(desk / "notes.txt", output=tmp_path / "base", **TINY)
     weights = [folder / "member-0" / "model.safetensors" for folder in (tmp_path / "base", desk / "base")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+# Distillation
+
+
+class Heard(Silent):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, message):
+        self.said.append(message)
+
+
+@pytest.fixture(scope="module")
+def teacher(desk) -> Path:
+    """A committee of two."""
+    source = TaskSource(str(desk / "labels.csv"))
+    tinylm.finetune(desk / "base", source, output=desk / "teacher", vote="logit", validation=0.2, seed=3, **SHORT)
+    return desk / "teacher"
+
+
+@pytest.fixture(scope="module")
+def pupil(desk, teacher) -> Path:
+    tinylm.distill(teacher, desk / "notes.txt", output=desk / "pupil", **SHORT)
+    return desk / "pupil"
+
+
+def test_a_committee_is_distilled_into_one_of_one_that_answers(pupil, teacher):
+    one, many = tinylm.load(pupil), tinylm.load(teacher)
+    assert (len(one), len(many)) == (1, 2)
+    assert (one.labels, one.vote) == (many.labels, "logit")
+    answers = one.predict_proba(TEXTS)
+    assert answers.min() > 0 and answers.sum(1) == pytest.approx(1, abs=1e-6)
+
+
+def test_what_the_committee_was_trained_on_says_what_its_pupil_is_measured_on(pupil, teacher, desk, tmp_path):
+    source, labels = TaskSource(str(desk / "labels.csv")), tinylm.load(teacher).labels
+    asked = [examples_to_evaluate(folder, labels, source, None) for folder in (pupil, teacher)]
+    assert asked[0].texts == asked[1].texts and len(asked[0]) == 12
+    held = validation_examples(teacher, labels, None, None)
+    made = tinylm.export(pupil, tmp_path / "small", precision="int8", max_loss=100)
+    assert made.loss.texts == len(held) == 9
+    assert validation_examples(pupil, labels, None, None).texts == held.texts
+
+
+def test_each_text_is_asked_once_and_answered_by_the_vote(teacher, tmp_path, monkeypatch):
+    learnt = {}
+
+    def learn(folder, start, texts, answers, *_):
+        learnt.update(folder=folder, start=start, texts=texts, answers=answers)
+        raise InterruptedByUserError
+
+    monkeypatch.setattr("tinylm.pipeline.distill_member", learn)
+    texts = [text for text, _ in rows(300, 6)]
+    with pytest.raises(InterruptedByUserError):
+        tinylm.distill(teacher, [*texts, *texts[:50], " "], output=tmp_path / "out", **SHORT)
+    assert (learnt["folder"], learnt["start"]) == (tmp_path / "out" / "member-0", teacher / "member-0")
+    assert learnt["texts"] == texts
+    expected = tinylm.load(teacher).predict_proba(texts)
+    np.testing.assert_allclose(learnt["answers"], expected, atol=1e-6)
+    assert learnt["answers"].dtype == np.float32
+
+
+def test_distillation_begins_with_the_first_member(teacher, desk, tmp_path):
+    pupil = tinylm.distill(
+        teacher, desk / "notes.txt", output=tmp_path / "out", steps=1, learning_rate=1e-30, precision="float32"
+    )
+    first, second = tinylm.load(teacher).votes(TEXTS)
+    np.testing.assert_allclose(pupil.predict_proba(TEXTS), first, atol=1e-6)
+    assert np.abs(first - second).max() > 1e-4
+
+
+def test_a_part_of_the_corpus_is_drawn_by_seed(teacher, desk, tmp_path):
+    heard = Heard()
+    corpus = {"corpus": desk / "new.csv", "text_column": "text", "documents": 10, "validation": 0.3}
+    tinylm.distill(teacher, **corpus, output=tmp_path / "out", progress=heard, **SHORT)
+    assert "on 3 texts it has not seen" in heard.said[-1]
+
+
+def test_what_cannot_teach_is_refused_and_nothing_is_written(desk, pupil, teacher, tmp_path):
+    tinylm.export(teacher, tmp_path / "exported")
+    for model, message in (
+        (pupil, "has one member only, and nothing to learn from others; give a committee"),
+        (teacher / "member-0", "has one member only"),
+        (tmp_path / "exported", "was exported, .*; give the folder it was made from"),
+        (desk / "base", "is not a trained model: it has none of .*committee"),
+        (desk / "base" / "member-0", "holds no classifier"),
+        (tmp_path / "missing", "there is no model at .*missing"),
+    ):
+        with pytest.raises(InputError, match=message):
+            tinylm.distill(model, desk / "notes.txt", output=tmp_path / "out", **SHORT)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_holds_something_else_is_not_distilled_into(teacher, desk, tmp_path):
+    (tmp_path / "a.txt").write_text("dear all")
+    before = contents(teacher)
+    with pytest.raises(InputError, match=r"holds something else \(a\.txt\); choose a new folder"):
+        tinylm.distill(teacher, desk / "notes.txt", output=tmp_path, **SHORT)
+    for resume, message in ((False, "already holds a run"), (True, "was started otherwise")):
+        with pytest.raises(InputError, match=message):
+            tinylm.distill(teacher, desk / "notes.txt", output=teacher, resume=resume, **SHORT)
+    assert contents(tmp_path) == {"a.txt": b"dear all"} and contents(teacher) == before
+
+
+def test_a_finished_pupil_is_left_alone_and_must_be_asked_for_as_it_was(pupil, teacher, desk, tmp_path):
+    tinylm.load(teacher).save(tmp_path / "copy")
+    before = {path: path.stat().st_mtime_ns for path in pupil.glob("member-0/*")}
+    heard = Heard()
+    asked = {"output": pupil, "progress": heard, **SHORT}
+    with pytest.raises(InputError, match="already holds a run; add --resume"):
+        tinylm.distill(teacher, desk / "notes.txt", **asked)
+    for changes, message in (
+        ({"steps": 3}, r"distillation\.steps was 2 and is now 3"),
+        ({"corpus": desk / "new.csv"}, "corpus was .*notes.txt.* and is now .*new.csv"),
+        ({"model": tmp_path / "copy"}, "teacher was .*teacher' and is now .*copy'"),
+    ):
+        given = {"model": teacher, "corpus": desk / "notes.txt", **asked} | changes
+        with pytest.raises(InputError, match=message):
+            tinylm.distill(**given, resume=True)
+    assert heard.said == []
+    tinylm.distill(teacher, desk / "notes.txt", **asked, resume=True)
+    assert heard.said == [f"the committee is distilled already: {pupil / 'member-0'}"]
+    assert before == {path: path.stat().st_mtime_ns for path in pupil.glob("member-0/*")} and len(before) > 4

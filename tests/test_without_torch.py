@@ -80,6 +80,7 @@ def test_the_commands_work(folder, model, command):
     ("arguments", "extra"),
     [
         (["train", "--corpus", "labels.csv", "--task", "labels.csv", "-o", "new"], "train"),
+        (["distill", "committee", "--corpus", "labels.csv", "-o", "new"], "train"),
         (["export", "committee", "-o", "new"], "train"),
         (["demo", "-o", "new"], "train"),
         (["serve", "committee"], "serve"),

@@ -11,7 +11,7 @@ from tinylm.model.config import ModelConfig
 from tinylm.model.heads import SequenceClassifier
 from tinylm.text.encoded import EncodedTexts
 from tinylm.text.tokenizer import load_tokenizer
-from tinylm.train.finetune import class_logits
+from tinylm.train.classification import class_logits
 
 LABELS = ("one", "two", "three")
 _TINY = {"hidden_size": 16, "heads": 2, "intermediate_size": 32, "positions": 32}

@@ -1,6 +1,7 @@
 """The command line: one command, one function. The only place that prints."""
 
 import os
+import re
 import shlex
 import sys
 import tomllib
@@ -558,7 +559,9 @@ def _run(arguments: list[str]) -> int:
         finally:
             _progress.finish()
     except CycloptsError as error:
-        return _fail(f"{str(error).rstrip('.')}; see {_command(arguments)} --help", InputError.exit_code)
+        # A list that is cut short ends in three dots, a sentence in one.
+        said = re.sub(r"(?<!\.)\.$", "", str(error))
+        return _fail(f"{said}; see {_command(arguments)} --help", InputError.exit_code)
     except (InterruptedByUserError, KeyboardInterrupt) as error:
         return _interrupted(str(error) or "interrupted", arguments)
     except TinyLMError as error:

@@ -20,7 +20,7 @@ from tinylm.committee import COMMITTEE, member_names, read_committee, write_comm
 from tinylm.errors import InputError
 from tinylm.model.config import DEFAULT_PRESET, ModelConfig
 from tinylm.model.config import preset as preset_shape
-from tinylm.model.layout import CONFIG, read_config
+from tinylm.model.layout import CONFIG, WEIGHTS, read_config
 from tinylm.progress import Progress, Silent
 from tinylm.runs import check_free, claim, read_record
 from tinylm.runtime.artefact import ARTEFACT
@@ -332,6 +332,7 @@ def distill(
         # What the committee was trained on says which texts are left to evaluate its pupil on.
         **learnt,
         "teacher": str(model.absolute()),
+        "teacher_fingerprint": _fingerprint(model),
         "corpus": corpus.name,
         "corpus_fingerprint": corpus.fingerprint,
         "distillation": asdict(settings),
@@ -348,6 +349,15 @@ def distill(
         distill_member(target, start, texts, answers, settings, join_world(), progress)
     write_committee(output, [name], committee.labels, committee.vote)
     return load(output)
+
+
+def _fingerprint(model: Path) -> str:
+    """Hash of a committee's weights and vote."""
+    digest = hashlib.blake2b((model / COMMITTEE).read_bytes(), digest_size=16)
+    for member in read_committee(model).members:
+        with (model / member / WEIGHTS).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
 
 
 def _answers(committee: Classifier, texts: Sequence[str], progress: Progress) -> npt.NDArray[np.float32]:

@@ -19,12 +19,13 @@ from tinylm.errors import DivergedError, InputError, InterruptedByUserError, Tin
 from tinylm.model.checkpoint import load_classifier, load_masked_language_model
 from tinylm.model.config import Conv2dFrontEnd
 from tinylm.model.heads import MaskedLanguageModel, initialise
-from tinylm.text.examples import Examples, Task
+from tinylm.text.examples import Examples, Task, hold_out
 from tinylm.text.tokens import Pairs, split_documents
 from tinylm.train import loop as loop_module
 from tinylm.train import state as state_module
+from tinylm.train.classification import Classification
 from tinylm.train.distributed import World
-from tinylm.train.finetune import Classification, finetune_member
+from tinylm.train.finetune import finetune_member
 from tinylm.train.masking import mask_rows
 from tinylm.train.optimiser import Optimiser
 from tinylm.train.pretrain import Pretraining, pretrain_member
@@ -63,10 +64,10 @@ def task(documents, words) -> Task:
 def finetune(task, shape, tokenizer, alone, listener):
     """Fine-tunes a tiny member; returns what was said."""
 
-    def run(folder, *, start=None, interrupt_at=None, **settings):
+    def run(folder, *, start=None, on=task, interrupt_at=None, **settings):
         heard = listener(interrupt_at)
         chosen = FinetuneSettings(**({"steps": 60, "batch_size": 16, "precision": "float32"} | settings))
-        finetune_member(folder, 0, start or shape(), tokenizer, task, chosen, alone, heard)
+        finetune_member(folder, 0, start or shape(), tokenizer, on, chosen, alone, heard)
         return heard.said
 
     return run
@@ -150,9 +151,8 @@ def fails_at(batch, when):
     return failing
 
 
-@pytest.mark.parametrize("patience", [3, 50])
-def test_two_halves_of_fine_tuning_are_the_whole(finetune, metrics, tmp_path, patience):
-    options = {"dropout": 0.2, "accumulation": 2, "patience": patience, "learning_rate": 0.01, "word_dropout": 0.5}
+def test_two_halves_of_fine_tuning_are_the_whole(finetune, metrics, tmp_path):
+    options = {"dropout": 0.2, "accumulation": 2, "learning_rate": 0.01, "word_dropout": 0.5}
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     finetune(whole, **options)
     with pytest.raises(InterruptedByUserError):
@@ -160,7 +160,7 @@ def test_two_halves_of_fine_tuning_are_the_whole(finetune, metrics, tmp_path, pa
     finetune(halves, **options)
     assert weights(halves) == weights(whole)
     assert metrics(halves) == metrics(whole)
-    assert len(metrics(whole)) >= 5
+    assert len(metrics(whole)) == 11 + 3
     assert load_classifier(halves)[1] == ("late", "early")
 
 
@@ -267,8 +267,9 @@ def test_fine_tuning_learns(finetune, tmp_path):
     assert training(tmp_path / "model")["validation"]["accuracy"] > 0.8
 
 
-def test_early_stopping_keeps_the_best_weights(finetune, metrics, tmp_path, monkeypatch):
-    accuracies = [0.5, 0.6, 0.9, 0.7, 0.9, 0.8, 0.99]
+def test_fine_tuning_goes_on_to_its_end_and_keeps_the_last_weights(finetune, metrics, tmp_path, monkeypatch):
+    """Also where validation was better before."""
+    accuracies = [0.5, 0.9, *[0.6] * 8, 0.7]
     seen = []
 
     def validate(self):
@@ -276,23 +277,59 @@ def test_early_stopping_keeps_the_best_weights(finetune, metrics, tmp_path, monk
         return {"accuracy": accuracies[len(seen) - 1], "loss": 1.0}
 
     monkeypatch.setattr(Classification, "validate", validate)
-    said = finetune(tmp_path / "model", steps=600, patience=3)
-    # The tie is no improvement; three evaluations after the best one it is over, before the last, still better one.
-    assert len(seen) == 6
-    assert [line["validation"]["accuracy"] for line in metrics(tmp_path / "model") if "validation" in line] == (
-        accuracies[:6]
-    )
+    said = finetune(tmp_path / "model")
+    measured = [line for line in metrics(tmp_path / "model") if "validation" in line]
+    assert [line["validation"]["accuracy"] for line in measured] == accuracies
+    assert [line["step"] for line in measured] == list(range(0, 61, 6))
     found = load_classifier(tmp_path / "model")[0].state_dict()
-    assert all(torch.equal(tensor, seen[2][name]) for name, tensor in found.items())
-    assert not torch.equal(seen[2]["classifier.weight"], seen[5]["classifier.weight"])
-    assert "validation accuracy 90.0 %" in said[-1]
+    assert all(torch.equal(tensor, seen[-1][name]) for name, tensor in found.items())
+    assert not torch.equal(seen[-2]["classifier.weight"], seen[-1]["classifier.weight"])
+    assert training(tmp_path / "model")["updates"] == 60
+    assert training(tmp_path / "model")["validation"] == {"accuracy": 0.7, "loss": 1.0}
+    assert "validation accuracy 70.0 %" in said[-1]
 
 
-def test_fine_tuning_prefers_the_lower_loss_at_equal_accuracy():
-    better = Classification.better
-    assert better(None, {"accuracy": 0.5, "loss": 1.0}, {"accuracy": 0.5, "loss": 1.1})
-    assert not better(None, {"accuracy": 0.5, "loss": 1.0}, {"accuracy": 0.5, "loss": 1.0})
-    assert better(None, {"accuracy": 0.6, "loss": 9.0}, {"accuracy": 0.5, "loss": 1.0})
+def test_fine_tuning_moves_the_head_as_many_times_as_far_as_is_asked(finetune, tmp_path):
+    def weights_after(name, **settings):
+        finetune(tmp_path / name, steps=1, warmup=0.0, **settings)
+        return load_classifier(tmp_path / name)[0].state_dict()
+
+    start = weights_after("start", learning_rate=1e-30)
+    once, thrice = (weights_after(f"{rate}", learning_rate=1e-3, head_rate=rate) for rate in (1.0, 3.0))
+    for name, before in start.items():
+        if name.startswith("encoder."):
+            assert torch.equal(once[name], thrice[name]), name
+        else:
+            moved = once[name] - before
+            assert moved.abs().max() > 5e-4, name
+            torch.testing.assert_close(thrice[name] - before, 3 * moved, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("asked", [{"label_smoothing": 0.5}, {"word_dropout": 0.5}, {"dropout": 0.5}])
+def test_what_is_asked_of_fine_tuning_is_done(finetune, tmp_path, asked):
+    plain = {"steps": 1, "warmup": 0.0, "label_smoothing": 0.0, "word_dropout": 0.0, "dropout": 0.0}
+    finetune(tmp_path / "plain", **plain)
+    finetune(tmp_path / "other", **(plain | asked))
+    assert weights(tmp_path / "plain") != weights(tmp_path / "other")
+
+
+@pytest.mark.parametrize(("copies", "batch_size"), [(1, 1), (1, 7), (3, 1), (3, 2), (1, 300)])
+def test_fine_tuning_takes_3_epochs_and_1000_updates_at_least(
+    finetune, task, tmp_path, monkeypatch, copies, batch_size
+):
+    asked = []
+
+    class Asked(loop_module.Loop):
+        def run(self):
+            asked.append(self.steps)
+            raise InterruptedByUserError
+
+    monkeypatch.setattr("tinylm.train.finetune.Loop", Asked)
+    train = Examples(task.train.texts * copies, np.tile(task.train.labels, copies))
+    with pytest.raises(InterruptedByUserError):
+        finetune(tmp_path / "model", on=replace(task, train=train), steps=None, batch_size=batch_size)
+    texts = len(hold_out(train, 0.1, seed=0)[0])
+    assert asked == [max(1000, math.ceil(3 * texts / batch_size))]
 
 
 # The clock
@@ -409,7 +446,7 @@ def test_space_is_asked_of_the_folder_that_is_there(tmp_path, monkeypatch, shape
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize("file", ["model", "optimiser", "best", "state"])
+@pytest.mark.parametrize("file", ["model", "optimiser", "state"])
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(pretrain, tmp_path, monkeypatch, file, number):
     with pytest.raises(InterruptedByUserError):
         pretrain(tmp_path / "model", interrupt_at=5)
@@ -483,12 +520,9 @@ def test_a_state_comes_back_whole(shape, tmp_path):
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     optimiser.update(0.1)
-    best = {"a": torch.arange(3.0)}
-    state = State(3, 4, 5.5, 6, 7, [0.1, 1 / 3], 8, 9, {"loss": 1 / 7}, best)
+    state = State(3, 4, 5.5, 6, 7, [0.1, 1 / 3], {"loss": 1 / 7})
     save_state(tmp_path, state, model, optimiser)
     other = MaskedLanguageModel(shape())
-    found = load_state(tmp_path, other, Optimiser(other, TrainingSettings(steps=1)))
-    assert replace(found, best_weights={}) == replace(state, best_weights={})
-    assert torch.equal(found.best_weights["a"], best["a"])
+    assert load_state(tmp_path, other, Optimiser(other, TrainingSettings(steps=1))) == state
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True))
     assert load_state(tmp_path / "elsewhere", other, optimiser) is None

@@ -1,4 +1,4 @@
-"""Lazy Adam is Adam on the rows that a batch uses; clipping sees all gradients; the state comes back bit for bit."""
+"""Lazy Adam is Adam on the rows that a batch uses; a head may learn faster; the state comes back bit for bit."""
 
 import copy
 
@@ -26,6 +26,25 @@ class Tiny(nn.Module):
 
     def forward(self, ids, *, sparse):
         return self.line(functional.embedding(ids, self.word, sparse=sparse)).square().sum()
+
+
+class Headed(nn.Module):
+    """A head on an encoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.head = Tiny(), nn.Linear(3, 2)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.randn(2, 3, generator=torch.Generator().manual_seed(2)))
+            self.head.bias.fill_(0.5)
+
+    @property
+    def word(self):
+        return self.encoder.word
+
+    def forward(self, ids, *, sparse):
+        encoded = self.encoder.line(functional.embedding(ids, self.encoder.word, sparse=sparse))
+        return self.head(encoded).square().sum()
 
 
 def batches(count, rows=12):
@@ -100,10 +119,30 @@ def test_the_rest_is_adamw_with_weight_decay_on_matrices():
 
 
 @pytest.mark.parametrize("lazy", [True, False])
-def test_the_state_comes_back_bit_for_bit(lazy):
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_a_head_takes_steps_as_many_times_as_large_as_is_asked(lazy, decay):
+    def moved(**options):
+        model, before = Headed(), Headed().state_dict()
+        optimiser = Optimiser(model, settings(weight_decay=decay), lazy=model.word if lazy else None, **options)
+        step(model, optimiser, torch.tensor([1, 2, 2, 5]), 0.01, sparse=lazy)
+        return {name: tensor - before[name] for name, tensor in model.state_dict().items()}
+
+    plain, once, five = moved(), moved(head_rate=1.0), moved(head_rate=5.0)
+    for name, change in plain.items():
+        assert change.abs().max() > 0.009, name
+        assert torch.equal(once[name], change), name
+        if name.startswith("encoder."):
+            assert torch.equal(five[name], change), name
+        else:
+            torch.testing.assert_close(five[name], 5 * change, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+@pytest.mark.parametrize(("kind", "head_rate"), [(Tiny, 1.0), (Headed, 5.0)])
+def test_the_state_comes_back_bit_for_bit(lazy, kind, head_rate):
     def make():
-        model = Tiny()
-        return model, Optimiser(model, settings(), lazy=model.word if lazy else None)
+        model = kind()
+        return model, Optimiser(model, settings(), lazy=model.word if lazy else None, head_rate=head_rate)
 
     (model, optimiser), (resumed, fresh) = make(), make()
     steps = batches(12)
@@ -113,7 +152,7 @@ def test_the_state_comes_back_bit_for_bit(lazy):
     resumed.load_state_dict(model.state_dict())
     fresh.restore(copy.deepcopy(stored))
     assert fresh.tensors().keys() == stored.keys()
-    assert len(stored) == 9
+    assert len(stored) == 3 * len(list(model.parameters()))
     for name, tensor in fresh.tensors().items():
         assert torch.equal(tensor, stored[name]), name
     for ids in steps[6:]:

@@ -50,7 +50,6 @@ def assert_loadable(checkpoint):
     assert checkpoint.name == f"step-{stored['step']:09d}"
     model = load_file(checkpoint / "model.safetensors")
     optimiser = load_file(checkpoint / "optimiser.safetensors")
-    load_file(checkpoint / "best.safetensors")
     assert all(bool(tensor.isfinite().all()) for tensor in model.values())
     # Three tensors for each weight: the step and two moments.
     assert len(optimiser) == 3 * len(model)

@@ -5,13 +5,14 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from tinylm.errors import InputError
-from tinylm.train.settings import FinetuneSettings, PretrainSettings
+from tinylm.train.settings import DistillSettings, FinetuneSettings, PretrainSettings
 
-BOTH = (PretrainSettings, FinetuneSettings)
+ALL = (PretrainSettings, FinetuneSettings, DistillSettings)
+CLASSIFIERS = ALL[1:]
 NO_NEIGHBOUR = {"neighbour_words": 0.0, "contrast": 0.0}
 
 
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -35,7 +36,7 @@ NO_NEIGHBOUR = {"neighbour_words": 0.0, "contrast": 0.0}
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
     ],
 )
-def test_refused_of_both_jobs(kind, given, message):
+def test_refused_of_all_jobs(kind, given, message):
     with pytest.raises(InputError, match=message):
         kind(**given)
 
@@ -58,21 +59,27 @@ def test_refused_of_both_jobs(kind, given, message):
             for name in ("neighbour_words", "contrast")
         ),
         *(
-            (FinetuneSettings, {name: value}, rf"{name} is {value}; it must be at least 0 and below 1")
-            for name in ("word_dropout", "label_smoothing")
+            (kind, {name: value}, rf"{name} is {value}; it must be at least 0 and below 1")
+            for kind, name in (*((kind, "word_dropout") for kind in CLASSIFIERS), (FinetuneSettings, "label_smoothing"))
             for value in (1.0, -0.1, float("nan"))
         ),
-        (FinetuneSettings, {"validation": 0.0}, r"validation is 0\.0"),
-        (FinetuneSettings, {"validation": 1.0}, r"validation is 1\.0"),
-        (FinetuneSettings, {"patience": 0}, "patience is 0; it must be at least 1"),
+        *(
+            (kind, {"validation": value}, rf"validation is {value}; it must be above 0 and below 1")
+            for kind in CLASSIFIERS
+            for value in (0.0, 1.0)
+        ),
+        *(
+            (FinetuneSettings, {"head_rate": value}, rf"head_rate is {value}; it must be above 0")
+            for value in (0.0, -1.0, float("nan"))
+        ),
     ],
 )
-def test_refused_of_one_job(kind, given, message):
+def test_refused_of_some_jobs(kind, given, message):
     with pytest.raises(InputError, match=message):
         kind(**given)
 
 
-@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("kind", ALL)
 def test_defaults_and_each_end_are_fine(kind):
     for given in ({}, {"budget": "1h30m"}, {"steps": 1}, {"epochs": 0.5}, {"warmup": 0.0, "dropout": 0.0}):
         kind(**given)
@@ -93,8 +100,9 @@ def test_each_way_to_learn_words_is_fine(given):
     PretrainSettings(**given)
 
 
-def test_no_word_dropout_and_no_smoothing_are_fine():
-    FinetuneSettings(word_dropout=0.0, label_smoothing=0.0)
+def test_no_word_dropout_no_smoothing_and_a_slow_head_are_fine():
+    FinetuneSettings(word_dropout=0.0, label_smoothing=0.0, head_rate=0.1)
+    DistillSettings(word_dropout=0.0)
 
 
 def test_settings_do_not_change():

@@ -20,18 +20,19 @@ TEXT_COLUMNS = (
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "intent", "relation", "topic", "sentiment")
 
 
-def text_column(where: str, columns: Sequence[str], asked: str | None = None) -> str:
+def text_column(where: str, columns: Sequence[str], asked: str | None = None, option: str = "--text-column") -> str:
     """The column of the text.
 
     Args:
         where: the file or data set, for the message.
         columns: those there are.
         asked: the name that the user gave.
+        option: how it can be given on the command line.
 
     Raises:
         InputError: `asked` is not there, or none of `TEXT_COLUMNS` is (in any case of letters).
     """
-    return _find(where, columns, asked, TEXT_COLUMNS, "text")
+    return _find(where, columns, asked, TEXT_COLUMNS, "text", option)
 
 
 def task_columns(
@@ -56,8 +57,8 @@ def task_columns(
         elif label_found is None and text_found in columns:
             label_found = next(name for name in columns if name != text_found)
     pair = (
-        _find(where, columns, text_found, (), "text"),
-        _find(where, columns, label_found, (), "label"),
+        _find(where, columns, text_found, (), "text", "--text-column"),
+        _find(where, columns, label_found, (), "label", "--label-column"),
     )
     if pair[0] == pair[1]:
         raise InputError(
@@ -67,17 +68,15 @@ def task_columns(
     return pair
 
 
-def _find(where: str, columns: Sequence[str], asked: str | None, usual: Sequence[str], what: str) -> str:
+def _find(where: str, columns: Sequence[str], asked: str | None, usual: Sequence[str], what: str, option: str) -> str:
     there = ", ".join(map(repr, columns))
     if asked is not None:
         if asked not in columns:
-            raise InputError(f"{where} has no column {asked!r}; it has {there}: name one with --{what}-column")
+            raise InputError(f"{where} has no column {asked!r}; it has {there}: name one with {option}")
         return asked
     found = _usual(columns, usual)
     if found is None:
-        raise InputError(
-            f"{where} has no column that is known as {what}; it has {there}: name one with --{what}-column"
-        )
+        raise InputError(f"{where} has no column that is known as {what}; it has {there}: name one with {option}")
     return found
 
 

@@ -32,6 +32,8 @@ PROBE = 1 << 16
 LINES_PER_PARAGRAPH = 50
 """More lines than this between blank ones, on average, and the blank ones separate nothing."""
 
+_OPTION = "--corpus-column"
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -102,7 +104,7 @@ def _whole(source: str | Path | Sequence[str], text_column: str | None) -> Corpu
 def _from_files(source: str | Path, text_column: str | None) -> Corpus:
     files = find_files(source)
     columns = {
-        path: find_text_column(str(path), column_names(path), text_column)
+        path: find_text_column(str(path), column_names(path), text_column, _OPTION)
         for path in files
         if plain_suffix(path) != ".txt"
     }
@@ -150,9 +152,7 @@ def _table_documents(path: Path, column: str) -> Iterator[str]:
 
 def _checked(value: object, place: str, column: str) -> str:
     if not isinstance(value, str):
-        raise InputError(
-            f"{place}: {column!r} is {type(value).__name__}, not text; name another column with --text-column"
-        )
+        raise InputError(f"{place}: {column!r} is {type(value).__name__}, not text; name another column with {_OPTION}")
     return value
 
 
@@ -201,7 +201,7 @@ def _from_hub(source: str, text_column: str | None, documents: int | None, seed:
     split = open_hub(source)
     if split is None:
         raise InputError(f"{source} has no split `train`; give a data set that has one, or local files")
-    column = find_text_column(source, split.columns, text_column)
+    column = find_text_column(source, split.columns, text_column, _OPTION)
     corpus = Corpus(
         source if documents is None else f"{source} ({documents:,} documents, seed {seed})",
         _fingerprint([source, split.fingerprint, column, f"{documents}/{seed}"]),

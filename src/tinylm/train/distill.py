@@ -71,4 +71,5 @@ def distill_member(
         f"{name}: {state.step:,} updates in {state.seconds:,.0f} s; "
         f"on {held:,} texts it has not seen, it agrees with the committee on {100 * agreement:.1f} %"
     )
+    settings = replace(settings, word_dropout=job.word_dropout)
     finish_member(folder, model, tokenizer, settings, state, {"validation": state.validation}, labels)

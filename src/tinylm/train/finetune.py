@@ -62,8 +62,8 @@ def finetune_member(
     model = _start(start, len(task.labels), seed).to(world.device)
     member = replace(settings, seed=seed, learning_rate=settings.learning_rate or default_learning_rate(model.config))
     if settings.budget is None and settings.steps is None and settings.epochs is None:
-        epochs = max(_LEAST_EPOCHS, math.ceil(_LEAST_UPDATES * settings.batch_size / len(train.texts)))
-        member = replace(member, epochs=epochs)
+        passes = math.ceil(_LEAST_EPOCHS * len(train.texts) / settings.batch_size)
+        member = replace(member, steps=max(_LEAST_UPDATES, passes))
     name = f"fine-tuning {'member' if isinstance(start, Path) else 'from scratch, member'} {index}"
     job = Classification(
         name,
@@ -83,6 +83,7 @@ def finetune_member(
         f"{name}: {state.step:,} updates in {state.seconds:,.0f} s; "
         f"validation accuracy {100 * state.validation['accuracy']:.1f} %"
     )
+    member = replace(member, word_dropout=job.word_dropout)
     finish_member(folder, model, tokenizer, member, state, {"validation": state.validation}, task.labels)
 
 

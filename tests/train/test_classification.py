@@ -1,12 +1,19 @@
-"""What fine-tuning does to texts and targets: words that are hidden are not there, and classes share a target."""
+"""What classifiers are trained on: words that are hidden are not there, and an answer may be shared by classes."""
 
 import pytest
 import torch
+from torch.nn import functional
 
 from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd
 from tinylm.model.heads import SequenceClassifier
-from tinylm.text.examples import Examples
-from tinylm.train.finetune import Classification, drop_words
+from tinylm.text.encoded import EncodedTexts
+from tinylm.train.classification import (
+    Answered,
+    Classification,
+    class_logits,
+    default_word_dropout,
+    drop_words,
+)
 from tinylm.train.settings import FinetuneSettings
 
 PAD, CLS, SEP = 0, 2, 3
@@ -102,33 +109,42 @@ def test_what_a_hidden_word_was_makes_no_difference(classifier, front_end):
         assert (model(others, mask) - model(ids, mask)).abs().max() > 1e-3
 
 
+CLASSES = torch.arange(60) % 3
+SHARES = torch.randn(60, 3, generator=generator()).softmax(1)
+
+
 @pytest.fixture
 def make_job(classifier, documents, tokenizer):
     """Makes jobs to tell three classes."""
 
-    def make(**settings) -> Classification:
-        labels = torch.arange(60) % 3
-        train, held = (Examples(tuple(documents[i : i + 60]), labels.numpy()) for i in (0, 60))
+    def make(answers=CLASSES, *, texts=None, label_smoothing=0.0, **settings) -> Classification:
+        train = Answered(texts or documents[:60], answers)
+        held = Answered(documents[60:100], answers[:40])
         chosen = FinetuneSettings(**({"steps": 1, "batch_size": 8, "dropout": 0.0} | settings))
-        return Classification("test", classifier(), tokenizer, train, held, chosen)
+        return Classification("test", classifier(), tokenizer, train, held, chosen, label_smoothing=label_smoothing)
 
     return make
 
 
+def loss_of(job) -> float:
+    """Of the first update."""
+    with torch.no_grad():
+        return job.loss(job.model, job.batch(0), generator()).item()
+
+
+@pytest.mark.parametrize("answers", [CLASSES, SHARES], ids=["classes", "probabilities"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 @pytest.mark.parametrize("rate", [0.0, 0.5])
-def test_the_loss_is_of_what_is_left_and_gives_all_classes_a_share(make_job, tokenizer, rate, smoothing):
-    job = make_job(word_dropout=rate, label_smoothing=smoothing)
+def test_the_loss_is_of_what_is_left_and_gives_all_classes_a_share(make_job, tokenizer, rate, smoothing, answers):
+    job = make_job(answers, word_dropout=rate, label_smoothing=smoothing)
     batch = job.batch(0)
     special = torch.tensor([tokenizer.cls_id, tokenizer.sep_id])
     left = drop_words(batch.ids, batch.mask, special, rate, generator())
     with torch.no_grad():
         loss = job.loss(job.model, batch, generator())
         guesses = job.model(batch.ids, left).double().log_softmax(1)
-    expected = -sum(
-        (1 - smoothing) * guess[target].item() + smoothing * guess.mean().item()
-        for guess, target in zip(guesses, batch.targets, strict=True)
-    )
+    targets = functional.one_hot(batch.targets, 3) if batch.targets.ndim == 1 else batch.targets
+    expected = -((1 - smoothing) * (targets * guesses).sum() + smoothing * guesses.mean(1).sum()).item()
     assert loss.shape == (1,)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
@@ -139,3 +155,52 @@ def test_validation_hides_no_word_and_smooths_no_target(make_job):
         assert plain.validate() == both.validate()
         batch = plain.batch(0)
         assert plain.loss(plain.model, batch, generator()) != both.loss(both.model, batch, generator())
+
+
+def test_probabilities_of_one_class_each_are_classes(make_job):
+    hard, soft = make_job(), make_job(functional.one_hot(CLASSES, 3).float())
+    assert loss_of(soft) == pytest.approx(loss_of(hard), rel=1e-6)
+    assert soft.validate() == pytest.approx(hard.validate(), rel=1e-6)
+
+
+def test_a_text_keeps_its_own_probabilities(make_job, words, tokenizer):
+    batch = make_job(SHARES[:40], texts=words).batch(3)
+    shares = {tuple(tokenizer.rows([word], 16)[0]): share for word, share in zip(words, SHARES[:40], strict=True)}
+    rows = [tuple(ids[ids != tokenizer.pad_id].tolist()) for ids in batch.ids]
+    assert torch.equal(torch.stack([shares[row] for row in rows]), batch.targets)
+
+
+def test_validation_against_probabilities_asks_for_the_most_probable_class(make_job, documents, tokenizer):
+    job = make_job(SHARES)
+    with torch.no_grad():
+        measured = job.validate()
+        logits = class_logits(job.model, EncodedTexts(documents[60:100], tokenizer, 16)).double()
+    agreed = [logit.argmax() == share.argmax() for logit, share in zip(logits, SHARES, strict=False)]
+    assert 0 < measured["accuracy"] == sum(agreed) / 40 < 1
+    assert measured["loss"] == pytest.approx(-(SHARES[:40] * logits.log_softmax(1)).sum(1).mean().item(), rel=1e-5)
+
+
+# How many words are hidden
+
+
+@pytest.mark.parametrize(
+    ("texts", "rate"), [(1, 0.6), (4000, 0.6), (12_649, 0.4), (40_000, 0.2), (10**6, 0.2), (10**9, 0.2)]
+)
+def test_fewer_words_are_hidden_where_there_are_more_texts(texts, rate):
+    assert default_word_dropout(texts) == pytest.approx(rate, abs=1e-5)
+
+
+def test_the_share_that_is_hidden_never_rises_with_the_number_of_texts():
+    rates = [default_word_dropout(texts) for texts in range(0, 60_000, 100)]
+    assert rates == sorted(rates, reverse=True) and len(set(rates)) > 300
+
+
+@pytest.mark.parametrize("copies", [1, 500])
+def test_a_share_that_is_given_is_taken_instead_of_the_default(make_job, words, copies):
+    texts = words * copies
+    answers = torch.arange(len(texts)) % 3
+    default, same, none = (
+        loss_of(make_job(answers, texts=texts, batch_size=40, word_dropout=given))
+        for given in (None, default_word_dropout(len(texts)), 0.0)
+    )
+    assert default == same != none
