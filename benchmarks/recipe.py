@@ -39,14 +39,15 @@ def main() -> None:
     parser.add_argument("--pretrain", nargs="*", default=[], metavar="NAME=VALUE", help="changes to pre-training")
     parser.add_argument("--finetune", nargs="*", default=[], metavar="NAME=VALUE", help="changes to fine-tuning")
     parser.add_argument("--distil", nargs="*", metavar="NAME=VALUE", help="also teach committees into one member")
-    parser.add_argument("--test", action="store_true", help="the test parts, with rivals")
+    parser.add_argument("--test", action="store_true", help="the test parts, with rivals and from scratch")
+    parser.add_argument("--rivals", nargs="*", choices=RIVALS, default=list(RIVALS), help="with --test; all")
     parser.add_argument("--chart", type=Path, help="draw accuracy against minutes into this file, .svg or .png")
     arguments = parser.parse_args()
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
     recipes = {name: _changed(RECIPES[name], arguments) for name in arguments.recipes}
     rows: list[_Row] = []
     if arguments.test:
-        rows += [_rival(name, arguments) for name in RIVALS]
+        rows += [_rival(name, arguments) for name in arguments.rivals]
         # Shapes and vocabularies are those of the pre-trained members, so they come first.
         first = next(iter(recipes))
         rows += _committees("from scratch", first, recipes[first], arguments.budgets[0], arguments, from_scratch=True)

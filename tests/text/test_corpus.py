@@ -55,13 +55,22 @@ def test_subsets_are_nested_and_seeded(tmp_path):
     assert len(set(prints)) == 4
 
 
-def test_the_fingerprint_follows_the_file(tmp_path):
-    path = tmp_path / "a.txt"
+def test_the_fingerprint_follows_what_is_in_the_file(tmp_path):
+    path, copy = tmp_path / "a.txt", tmp_path / "elsewhere" / "b.txt"
     path.write_text("one\n")
     before = open_corpus(path).fingerprint
-    assert open_corpus(path).fingerprint == before
     os.utime(path, ns=(1, 1))
-    assert open_corpus(path).fingerprint != before
+    copy.parent.mkdir()
+    copy.write_text("one\n")
+    assert open_corpus(path).fingerprint == open_corpus(copy).fingerprint == before
+    copy.write_text("two\n")
+    assert open_corpus(copy).fingerprint != before
+
+
+def test_the_fingerprint_follows_the_column(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,title\none,two\n")
+    assert open_corpus(path).fingerprint != open_corpus(path, text_column="title").fingerprint
 
 
 def test_hub_layout_in_a_local_folder(tmp_path):

@@ -113,9 +113,13 @@ def _from_files(source: str | Path, text_column: str | None) -> Corpus:
         for path in files:
             yield from _table_documents(path, columns[path]) if path in columns else _plain_documents(path)
 
-    stats = [(path.resolve(), path.stat()) for path in files]
-    facts = (f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0{text_column}" for path, stat in stats)
-    return Corpus(str(source), _fingerprint(facts), read)
+    # By content, since a copy or a fresh download of the same text is no other corpus.
+    return Corpus(str(source), _fingerprint([*map(_digest, files), str(text_column)]), read)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def find_files(source: str | Path) -> list[Path]:

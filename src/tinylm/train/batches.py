@@ -24,7 +24,7 @@ class Batch:
         ids: (batch, tokens) padded ids.
         mask: (batch, tokens) true where a token is real; None where all are.
         reads: (batch, reads) positions that are read, or None where only [CLS] is.
-        targets: (batch, reads) token ids, (batch,) classes, or None.
+        targets: (batch, reads) token ids, (batch,) classes, (batch, classes) probabilities, or None.
         weight: terms of the loss in the whole batch, over all its parts and processes.
         tokens: real tokens in the whole batch.
         words: what [CLS] is asked for, or None.

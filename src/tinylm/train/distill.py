@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tinylm.errors import InputError
 from tinylm.model.checkpoint import load_classifier
 from tinylm.progress import Progress
-from tinylm.seeds import numpy_generator
 from tinylm.text.tokenizer import load_tokenizer
+from tinylm.text.tokens import split_documents
 from tinylm.train.classification import Answered, Classification
 from tinylm.train.distributed import World
 from tinylm.train.finetune import default_learning_rate
@@ -48,15 +47,11 @@ def distill_member(
         DivergedError: the loss exploded.
         InputError: there are fewer than two texts, the disk is too full, or the checkpoint is of another model.
     """
-    if len(texts) < 2:
-        raise InputError(f"there is {len(texts)} text only, and 2 are needed to train and validate; give more text")
     model, labels = load_classifier(start)
     tokenizer = load_tokenizer(start)
-    order = numpy_generator(settings.seed, "hold-out").permutation(len(texts))
-    held = min(max(1, round(settings.validation * len(texts))), len(texts) - 1)
-    validation, train = (
+    train, validation = (
         Answered([texts[index] for index in part], torch.from_numpy(answers[part]))
-        for part in (np.sort(order[:held]), np.sort(order[held:]))
+        for part in split_documents(len(texts), settings.seed, fraction=0.1)
     )
     settings = replace(settings, learning_rate=settings.learning_rate or default_learning_rate(model.config))
     if settings.budget is None and settings.steps is None and settings.epochs is None:
@@ -69,7 +64,7 @@ def distill_member(
     agreement = state.validation["accuracy"]
     progress.say(
         f"{name}: {state.step:,} updates in {state.seconds:,.0f} s; "
-        f"on {held:,} texts it has not seen, it agrees with the committee on {100 * agreement:.1f} %"
+        f"on {len(validation.texts):,} texts it has not seen, it agrees with the committee on {100 * agreement:.1f} %"
     )
     settings = replace(settings, word_dropout=job.word_dropout)
     finish_member(folder, model, tokenizer, settings, state, {"validation": state.validation}, labels)

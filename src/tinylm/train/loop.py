@@ -1,4 +1,4 @@
-"""One training loop for both jobs: evaluate, save, step, log, in plain sight.
+"""One training loop for every job: evaluate, save, step, log, in plain sight.
 
 How far training is comes from the clock (`budget`) or from the count of updates (`steps`, `epochs`); learning rate,
 evaluations and the end are functions of that. All else is a function of seed and step, so a run that is stopped and

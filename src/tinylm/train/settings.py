@@ -125,19 +125,15 @@ class ClassificationSettings(TrainingSettings):
     Attributes:
         word_dropout: share of the words of a text that are not shown, drawn anew each time it is seen; by default
             chosen from the number of texts.
-        validation: share of the texts that is not trained on but measured on.
     """
 
     warmup: float = 0.1
     dropout: float = 0.1
     word_dropout: float | None = None
-    validation: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
         super().__post_init__()
-        if not 0 < self.validation < 1:
-            raise InputError(f"validation is {self.validation}; it must be above 0 and below 1")
         if self.word_dropout is not None and not 0 <= self.word_dropout < 1:
             raise InputError(f"word_dropout is {self.word_dropout}; it must be at least 0 and below 1")
 
@@ -149,10 +145,12 @@ class FinetuneSettings(ClassificationSettings):
     Attributes:
         label_smoothing: share of the target given to all classes alike (Szegedy et al., 2016, section 7).
         head_rate: learning rate of pooler and classifier, which start from nothing, as a multiple of the others'.
+        validation: share of the training examples that is not trained on but measured on.
     """
 
     label_smoothing: float = 0.1
     head_rate: float = 5.0
+    validation: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
@@ -161,6 +159,8 @@ class FinetuneSettings(ClassificationSettings):
             raise InputError(f"label_smoothing is {self.label_smoothing}; it must be at least 0 and below 1")
         if not self.head_rate > 0:
             raise InputError(f"head_rate is {self.head_rate}; it must be above 0")
+        if not 0 < self.validation < 1:
+            raise InputError(f"validation is {self.validation}; it must be above 0 and below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
