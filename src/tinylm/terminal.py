@@ -24,7 +24,8 @@ class TerminalProgress:
         self._console = console
         self._bars: Bars | None = None
         self._what, self._unit, self._total = "", "", None  # type: tuple[str, str, float | None]
-        self._started = self._last_line = 0.0
+        self._last_line = 0.0
+        self._first: tuple[float, float] | None = None
 
     def say(self, message: str) -> None:
         """Print a line above the bar."""
@@ -35,7 +36,8 @@ class TerminalProgress:
         """A stage begins."""
         self.finish()
         self._what, self._unit, self._total = what, unit, total
-        self._started = self._last_line = time.monotonic()
+        self._last_line = time.monotonic()
+        self._first = None
         if self._console.is_terminal:
             columns = (
                 TextColumn("{task.description}", markup=False),
@@ -50,10 +52,15 @@ class TerminalProgress:
 
     def update(self, done: float, facts: str = "") -> None:
         """How far it is."""
+        now = time.monotonic()
+        # What was done before says nothing about the pace of a run that was resumed.
+        resumed = self._first is None
+        self._first = self._first or (now, done)
         if self._bars is not None:
+            if resumed:
+                self._bars.reset(self._bars.task_ids[0], completed=int(done))
             self._bars.update(self._bars.task_ids[0], completed=done, facts=facts)
             return
-        now = time.monotonic()
         if now - self._last_line < _SECONDS_BETWEEN_LINES:
             return
         self._last_line = now
@@ -71,5 +78,9 @@ class TerminalProgress:
     def _how_far(self, done: float, now: float) -> str:
         if self._total is None:
             return f"{done:,.0f} {self._unit}"
-        left = (now - self._started) * (self._total - done) / max(done, 1e-9)
-        return f"{done / self._total:.0%}, {int(left // 60)}:{int(left % 60):02} to go"
+        started, first = self._first or (now, done)
+        share = f"{done / self._total:.0%}"
+        if done <= first:
+            return share
+        left = (now - started) * (self._total - done) / (done - first)
+        return f"{share}, {int(left // 60)}:{int(left % 60):02} to go"
