@@ -74,6 +74,9 @@ def test_what_stands_under_training_exporting_and_answering_runs_in_its_order(tm
     names: dict = {}
     exec(training.replace('(base, "labels.csv")', '(base, "labels.csv", steps=2)'), names)
     assert len(names["committee"]) == 4
+    (teaching,) = (arguments for arguments in ALL if arguments[0] == "distill")
+    assert call(*teaching, "--steps", "2").code == 0
+    assert call("predict", teaching[teaching.index("-o") + 1], "no signal").code == 0
     (block,) = (block for block in blocks("console") if "tinylm export" in block)
     exporting, predicting = commands(block)
     exported, predicted = call(*exporting), call(*predicting)
