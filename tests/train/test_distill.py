@@ -124,7 +124,9 @@ def test_a_tenth_of_the_texts_is_held_out_and_both_parts_have_some(distill, docu
 
 
 def test_fewer_than_two_texts_are_too_few(distill, documents, tmp_path):
-    with pytest.raises(InputError, match=r"the corpus has 1 document\(s\), and 2 are needed to train and validate; give more"):
+    with pytest.raises(
+        InputError, match=r"the corpus has 1 document\(s\), and 2 are needed to train and validate; give more"
+    ):
         distill(tmp_path / "model", documents[:1])
     assert not list(tmp_path.iterdir())
 

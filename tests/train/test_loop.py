@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import time
 from contextlib import nullcontext
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,7 +24,7 @@ from tinylm.train import loop as loop_module
 from tinylm.train import state as state_module
 from tinylm.train.classification import Classification
 from tinylm.train.distributed import World
-from tinylm.train.finetune import finetune_member
+from tinylm.train.finetune import default_updates, finetune_member
 from tinylm.train.masking import mask_rows
 from tinylm.train.optimiser import Optimiser
 from tinylm.train.pretrain import Pretraining, pretrain_member
@@ -313,10 +312,23 @@ def test_what_is_asked_of_fine_tuning_is_done(finetune, tmp_path, asked):
     assert weights(tmp_path / "plain") != weights(tmp_path / "other")
 
 
-@pytest.mark.parametrize(("copies", "batch_size"), [(1, 1), (1, 7), (3, 1), (3, 2), (1, 300)])
-def test_fine_tuning_takes_3_epochs_and_1000_updates_at_least(
-    finetune, task, tmp_path, monkeypatch, copies, batch_size
-):
+@pytest.mark.parametrize(
+    ("texts", "batch_size", "updates"),
+    [
+        (36_000, 32, 3375),
+        (10_667, 32, 1001),
+        (10_666, 32, 1000),
+        (1260, 32, 1000),
+        (640, 32, 1000),
+        (216, 32, 338),
+        (3, 32, 5),
+    ],
+)
+def test_fine_tuning_takes_1000_updates_within_3_and_50_epochs(texts, batch_size, updates):
+    assert default_updates(texts, batch_size) == updates
+
+
+def test_fine_tuning_takes_as_long_where_nothing_is_asked(finetune, task, tmp_path, monkeypatch):
     asked = []
 
     class Asked(loop_module.Loop):
@@ -325,11 +337,10 @@ def test_fine_tuning_takes_3_epochs_and_1000_updates_at_least(
             raise InterruptedByUserError
 
     monkeypatch.setattr("tinylm.train.finetune.Loop", Asked)
-    train = Examples(task.train.texts * copies, np.tile(task.train.labels, copies))
     with pytest.raises(InterruptedByUserError):
-        finetune(tmp_path / "model", on=replace(task, train=train), steps=None, batch_size=batch_size)
-    texts = len(hold_out(train, 0.1, seed=0)[0])
-    assert asked == [max(1000, math.ceil(3 * texts / batch_size))]
+        finetune(tmp_path / "model", steps=None, batch_size=64)
+    assert asked == [default_updates(len(hold_out(task.train, 0.1, seed=0)[0]), 64)]
+    assert asked[0] < 1000
 
 
 # The clock

@@ -19,12 +19,18 @@ from tinylm.train.loop import Loop
 from tinylm.train.member import finish_member, partial_folder, settle_precision
 from tinylm.train.settings import FinetuneSettings
 
-_LEAST_EPOCHS, _LEAST_UPDATES = 3, 1000
+_LEAST_EPOCHS, _MOST_EPOCHS, _UPDATES = 3, 50, 1000
 
 
 def default_learning_rate(shape: ModelConfig) -> float:
     """The peak learning rate where none is given: 3.5e-4 for one layer of width 256, falling with width and depth."""
     return 3.5e-4 * math.sqrt(256 / shape.hidden_size / shape.layers)
+
+
+def default_updates(texts: int, batch_size: int) -> int:
+    """How long training lasts where nobody says: 1,000 updates, but no fewer than 3 epochs and no more than 50."""
+    epoch = texts / batch_size
+    return math.ceil(max(_LEAST_EPOCHS * epoch, min(_UPDATES, _MOST_EPOCHS * epoch)))
 
 
 def finetune_member(
@@ -62,8 +68,7 @@ def finetune_member(
     model = _start(start, len(task.labels), seed).to(world.device)
     member = replace(settings, seed=seed, learning_rate=settings.learning_rate or default_learning_rate(model.config))
     if settings.budget is None and settings.steps is None and settings.epochs is None:
-        passes = math.ceil(_LEAST_EPOCHS * len(train.texts) / settings.batch_size)
-        member = replace(member, steps=max(_LEAST_UPDATES, passes))
+        member = replace(member, steps=default_updates(len(train.texts), settings.batch_size))
     name = f"fine-tuning {'member' if isinstance(start, Path) else 'from scratch, member'} {index}"
     job = Classification(
         name,

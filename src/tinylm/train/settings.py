@@ -140,7 +140,7 @@ class ClassificationSettings(TrainingSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings(ClassificationSettings):
-    """Classification. Without budget, steps or epochs it takes at least 3 epochs and 1,000 updates.
+    """Classification. Without budget, steps or epochs it takes 1,000 updates, in 3 epochs or more and 50 or fewer.
 
     Attributes:
         label_smoothing: share of the target given to all classes alike (Szegedy et al., 2016, section 7).
