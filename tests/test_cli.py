@@ -153,10 +153,10 @@ def test_distill_says_what_to_type_next(here, tmp_path):
 
 def test_distill_takes_settings_from_a_file_and_a_column_and_a_number_of_texts(here, tmp_path):
     options = ("--config", "fast.toml", "--corpus-column", "text", "--documents", "20")
-    ran = call("distill", "model", "--corpus", "labels.csv", "-o", tmp_path / "one", *options, "--validation", "0.25")
-    assert ran.code == 0 and "on 5 texts it has not seen" in ran.err
+    ran = call("distill", "model", "--corpus", "labels.csv", "-o", tmp_path / "one", *options, "--dropout", "0.25")
+    assert ran.code == 0 and "on 2 texts it has not seen" in ran.err
     asked = json.loads((tmp_path / "one" / "run.json").read_text())["distillation"]
-    assert (asked["steps"], asked["precision"], asked["validation"]) == (3, "float32", 0.25)
+    assert (asked["steps"], asked["precision"], asked["dropout"]) == (3, "float32", 0.25)
 
 
 # Going on
