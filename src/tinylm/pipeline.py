@@ -26,7 +26,7 @@ from tinylm.runs import check_free, claim, read_record
 from tinylm.runtime.artefact import ARTEFACT
 from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.opening import load
-from tinylm.storage import cache_folder, new_folder
+from tinylm.storage import cache_folder, file_digest, new_folder
 from tinylm.text.corpus import Corpus, open_corpus
 from tinylm.text.task import Task, TaskSource
 from tinylm.text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
@@ -355,8 +355,7 @@ def _fingerprint(model: Path) -> str:
     """Hash of a committee's weights and vote."""
     digest = hashlib.blake2b((model / COMMITTEE).read_bytes(), digest_size=16)
     for member in read_committee(model).members:
-        with (model / member / WEIGHTS).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "blake2b").digest())
+        digest.update(file_digest(model / member / WEIGHTS))
     return digest.hexdigest()
 
 

@@ -1,5 +1,6 @@
 """Files that are whole or absent: everything tinylm writes goes to a temporary name first and is then renamed."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,12 @@ def cache_folder() -> Path:
     if named:
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinylm"
+
+
+def file_digest(path: Path) -> bytes:
+    """Hash of what is in a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").digest()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinylm.errors import InputError
 from tinylm.seeds import derive_seed, numpy_generator
+from tinylm.storage import file_digest
 from tinylm.text.columns import text_column as find_text_column
 from tinylm.text.docs import cached_documentation
 from tinylm.text.hub import SCHEME, HubSplit, open_hub
@@ -114,12 +115,7 @@ def _from_files(source: str | Path, text_column: str | None) -> Corpus:
             yield from _table_documents(path, columns[path]) if path in columns else _plain_documents(path)
 
     # By content, since a copy or a fresh download of the same text is no other corpus.
-    return Corpus(str(source), _fingerprint([*map(_digest, files), str(text_column)]), read)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
+    return Corpus(str(source), _fingerprint([*(file_digest(path).hex() for path in files), str(text_column)]), read)
 
 
 def find_files(source: str | Path) -> list[Path]:

@@ -54,8 +54,7 @@ def distill_member(
         for part in split_documents(len(texts), settings.seed, fraction=0.1)
     )
     settings = replace(settings, learning_rate=settings.learning_rate or default_learning_rate(model.config))
-    if settings.budget is None and settings.steps is None and settings.epochs is None:
-        settings = replace(settings, steps=_UPDATES)
+    settings = settings.ending(steps=_UPDATES)
     name = "distilling the committee"
     job = Classification(name, model.to(world.device), tokenizer, train, validation, settings)
     partial = partial_folder(folder)

@@ -67,8 +67,7 @@ def finetune_member(
     )
     model = _start(start, len(task.labels), seed).to(world.device)
     member = replace(settings, seed=seed, learning_rate=settings.learning_rate or default_learning_rate(model.config))
-    if settings.budget is None and settings.steps is None and settings.epochs is None:
-        member = replace(member, steps=default_updates(len(train.texts), settings.batch_size))
+    member = member.ending(steps=default_updates(len(train.texts), settings.batch_size))
     name = f"fine-tuning {'member' if isinstance(start, Path) else 'from scratch, member'} {index}"
     job = Classification(
         name,

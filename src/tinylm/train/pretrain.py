@@ -260,8 +260,7 @@ def pretrain_member(
         settings,
         seed=derive_seed(settings.seed, "member", index),
         learning_rate=settings.learning_rate or default_learning_rate(shape),
-        budget=settings.budget or ("10m" if settings.steps is None and settings.epochs is None else None),
-    )
+    ).ending(budget="10m")
     model = MaskedLanguageModel(shape)
     initialise(model, member.seed)
     model.to(world.device)

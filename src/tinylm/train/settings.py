@@ -1,7 +1,7 @@
 """What can be chosen about a training run, by the same names in Python, on the command line and in a TOML file."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 from tinylm.errors import InputError
 from tinylm.train.schedule import seconds_of
@@ -67,6 +67,12 @@ class TrainingSettings:
                 f"accumulation {self.accumulation} cuts a batch of {self.batch_size} rows into parts of less than one; "
                 "lower it or raise batch_size"
             )
+
+    def ending(self, **default: Any) -> Self:
+        """These settings, with `default`, one of budget, steps and epochs, where none of them says when to end."""
+        if self.budget is None and self.steps is None and self.epochs is None:
+            return replace(self, **default)
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
