@@ -1,8 +1,7 @@
-"""What a user would pick instead, on the same samples: accuracy on the test part, each run stored once."""
+"""What a user would pick instead, on the same samples: accuracy on the test part."""
 
 # ruff: noqa: PLC0415
 
-import json
 import random
 import tempfile
 from collections.abc import Callable
@@ -13,20 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from answering import fast_text_line
-from recipe_runs import CORPUS, load_part, run_folder
-from tinylm.storage import write_json
+from recipe_results import Facts, Results, run_name
+from recipe_runs import CORPUS, RUNS, load_part
 from tinylm.study.rivals import tfidf_svm
 from tinylm.text.corpus import open_corpus
 from tinylm.text.task import Task
 
-_RESULT = "result.json"
 _WORD_VECTORS = {"model": "skipgram", "dim": 100, "epoch": 5, "minCount": 5, "verbose": 0}
 _FASTTEXT = {"epoch": 25, "lr": 0.5, "wordNgrams": 2, "bucket": 200_000, "verbose": 0}
 
 Guesses = npt.NDArray[np.int64]
 
 
-def rival_accuracy(name: str, task: str, seed: int, data: Path) -> float:
+def rival_accuracy(name: str, task: str, seed: int, data: Path, results: Results) -> float:
     """Accuracy of a rival on the test part of a task, 0 to 1.
 
     Args:
@@ -34,14 +32,14 @@ def rival_accuracy(name: str, task: str, seed: int, data: Path) -> float:
         task: what it is trained on.
         seed: of the sample, and of the rival where it has one.
         data: the folder of the data sets.
+        results: what is known.
     """
-    folder = run_folder({"kind": "rival", "name": name, "task": task, "seed": seed})
-    if not (folder / _RESULT).is_file():
+
+    def measure() -> Facts:
         sample = load_part(task, seed, data, test=True)
-        accuracy = float(np.mean(RIVALS[name](sample, seed, data) == sample.test.labels))
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / _RESULT, {"name": name, "task": task, "seed": seed, "accuracy": accuracy})
-    return float(json.loads((folder / _RESULT).read_text(encoding="utf-8"))["accuracy"])
+        return {"accuracy": float(np.mean(RIVALS[name](sample, seed, data) == sample.test.labels))}
+
+    return float(results.of({"kind": "rival", "name": name, "task": task, "seed": seed}, measure)["accuracy"])
 
 
 def _tfidf(task: Task, seed: int, data: Path) -> Guesses:
@@ -80,7 +78,7 @@ def _vectors(data: Path) -> Path:
     """Skip-gram vectors of all documents that the members are pre-trained on, in fastText's text format."""
     import fasttext
 
-    folder = run_folder({"kind": "vectors", **_WORD_VECTORS})
+    folder = RUNS / run_name({"kind": "vectors", **_WORD_VECTORS})
     file = folder / "vectors.vec"
     if file.is_file():
         return file

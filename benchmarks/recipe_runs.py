@@ -1,27 +1,24 @@
-"""The runs behind `recipe.py`: committees of a recipe, each stored once under the hash of its settings."""
+"""The runs behind `recipe.py`: committees of a recipe, from scratch or pre-trained, and taught into one member."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from recipe_results import Facts, Results, run_name
 from tinylm import pipeline
 from tinylm.evaluation import evaluate_committee
 from tinylm.model.config import DEFAULT_PRESET
-from tinylm.progress import Progress
-from tinylm.storage import write_json
 from tinylm.terminal import TerminalProgress
 from tinylm.text.task import Task, hold_out, load_task
+from tinylm.train.member import TRAINING
 from tinylm.train.settings import DistillSettings, FinetuneSettings, PretrainSettings
 
 RUNS = Path("runs/recipe")
 CORPUS = "wikipedia"
 TASKS = ("ag_news", "dbpedia_14", "fewrel")
-_RESULT = "result.json"
 _VALIDATION_PER_LABEL = {"ag_news": 1000, "dbpedia_14": 300}
 _SAMPLE = {"ag_news": 1000, "dbpedia_14": 100}
 _UNLABELLED_PER_LABEL = {"ag_news": 20_000, "dbpedia_14": 6_000}
@@ -68,85 +65,116 @@ RECIPES = {
 class Accuracy:
     """Of each member, of their vote, and of one member that was taught by the committee, 0 to 1.
 
-    `distilled` is None where it was not asked for.
+    Attributes:
+        tokens: that each member was pre-trained on.
+        distilled: None where it was not asked for.
     """
 
     members: tuple[float, ...]
     committee: float
+    tokens: tuple[int, ...]
     distilled: float | None
 
 
-def accuracies(
-    recipe: Recipe,
-    budget: str,
-    task: str,
-    seed: int,
-    members: int,
-    data: Path,
-    *,
-    test: bool,
-    from_scratch: bool = False,
-    distil: bool = False,
-) -> Accuracy:
-    """Make a committee, or find it, and measure it.
+@dataclass(frozen=True)
+class Bench:
+    """Makes committees, unless their results are known, and measures them.
 
-    Args:
-        recipe: how.
-        budget: of pre-training a member.
-        task: what it is fine-tuned to.
-        seed: of weights, data order and sample.
-        members: how many.
+    Attributes:
         data: the folder of the data sets.
-        test: measure on the test part in place of validation texts.
-        from_scratch: keep of the pre-trained members only shape and vocabulary.
-        distil: also teach the committee into one member.
+        results: what is known.
+        members: of a committee.
+        test: measure on the test parts in place of validation texts.
     """
-    progress = TerminalProgress(Console(stderr=True))
-    base = _base(recipe, budget, seed, members, data, progress)
-    settings = replace(recipe.finetuning, seed=seed)
-    facts = {
-        "kind": "committee",
-        "base": base.folder.name,
-        "from_scratch": from_scratch,
-        "task": task,
-        "settings": asdict(settings),
-        "members": members,
-        "test": test,
-    }
-    folder = run_folder(facts)
-    if not (folder / _RESULT).is_file():
-        learnt = load_part(task, seed, data, test=test)
-        committee = pipeline.finetune_committee(
-            folder, base.members, learnt, settings, "probability", progress, from_scratch=from_scratch
+
+    data: Path
+    results: Results
+    members: int
+    test: bool
+
+    def accuracy(
+        self, recipe: Recipe, budget: str, task: str, seed: int, *, from_scratch: bool = False, distil: bool = False
+    ) -> Accuracy:
+        """Of a committee.
+
+        Args:
+            recipe: how it is made.
+            budget: of pre-training a member.
+            task: what it is fine-tuned to.
+            seed: of weights, data order and sample.
+            from_scratch: keep of the pre-trained members only shape and vocabulary.
+            distil: also teach the committee into one member.
+        """
+        pretraining = replace(recipe.pretraining, budget=budget, seed=seed)
+        finetuning = replace(recipe.finetuning, seed=seed)
+        made = {
+            "kind": "from scratch" if from_scratch else "committee",
+            "preset": recipe.preset,
+            "pretraining": None if from_scratch else asdict(pretraining),
+            "finetuning": asdict(finetuning),
+            "members": self.members,
+            "task": task,
+            "test": self.test,
+        }
+        folder = RUNS / run_name(made).replace(" ", "-")
+
+        def committee() -> Facts:
+            base = self._base(recipe.preset, pretraining)
+            sample = load_part(task, seed, self.data, test=self.test)
+            fine = pipeline.finetune_committee(
+                folder, base.members, sample, finetuning, "probability", _progress(), from_scratch=from_scratch
+            )
+            measured = evaluate_committee(fine, sample.test)
+            return {
+                "members": measured.members,
+                "committee": measured.committee.accuracy,
+                "tokens": [] if from_scratch else [_tokens(member) for member in base.members],
+            }
+
+        def distilled() -> Facts:
+            if not folder.is_dir():
+                committee()
+            return {"accuracy": self._distil(folder, replace(recipe.distillation, seed=seed), task, seed)}
+
+        measured = self.results.of(made, committee)
+        pupil = None
+        if distil:
+            distillation = asdict(replace(recipe.distillation, seed=seed))
+            taught = {
+                **made,
+                "kind": "distilled",
+                "distillation": distillation,
+                "texts": _UNLABELLED_PER_LABEL.get(task),
+            }
+            pupil = self.results.of(taught, distilled)["accuracy"]
+        return Accuracy(tuple(measured["members"]), measured["committee"], tuple(measured["tokens"]), pupil)
+
+    def _base(self, preset: str, settings: PretrainSettings) -> pipeline.Base:
+        return pipeline.pretrain(
+            str(self.data / CORPUS),
+            output=RUNS / run_name({"kind": "base", "preset": preset, "settings": asdict(settings)}),
+            members=self.members,
+            preset=preset,
+            settings=settings,
+            resume=True,
+            progress=_progress(),
         )
-        measured = evaluate_committee(committee, learnt.test)
-        result = {**facts, "accuracies": measured.members, "committee": measured.committee.accuracy}
-        write_json(folder / _RESULT, result)
-    result = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
-    distilled = None
-    if distil:
-        distilled = _distilled(folder, replace(recipe.distillation, seed=seed), task, seed, data, progress, test=test)
-    return Accuracy(tuple(result["accuracies"]), result["committee"], distilled)
+
+    def _distil(self, committee: Path, settings: DistillSettings, task: str, seed: int) -> float:
+        """Accuracy of a committee taught into one member, 0 to 1."""
+        folder = committee.with_name(f"{committee.name}-distilled")
+        part = load_part(task, seed, self.data, test=self.test)
+        texts = _unlabelled(task, seed, self.data, measured=part)
+        pupil = pipeline.distill(committee, texts, output=folder, settings=settings, resume=True, progress=_progress())
+        return float(np.mean(pupil.predict_proba(part.test.texts).argmax(1) == part.test.labels))
 
 
-def _distilled(
-    committee: Path, settings: DistillSettings, task: str, seed: int, data: Path, progress: Progress, *, test: bool
-) -> float:
-    """Accuracy of a committee taught into one member, 0 to 1."""
-    facts = {
-        "kind": "distilled",
-        "committee": committee.name,
-        "settings": asdict(settings),
-        "texts": _UNLABELLED_PER_LABEL.get(task),
-    }
-    folder = run_folder(facts)
-    if not (folder / _RESULT).is_file():
-        part = load_part(task, seed, data, test=test)
-        texts = _unlabelled(task, seed, data, measured=part)
-        pupil = pipeline.distill(committee, texts, output=folder, settings=settings, resume=True, progress=progress)
-        accuracy = float(np.mean(pupil.predict_proba(part.test.texts).argmax(1) == part.test.labels))
-        write_json(folder / _RESULT, {**facts, "accuracy": accuracy})
-    return float(json.loads((folder / _RESULT).read_text(encoding="utf-8"))["accuracy"])
+def _progress() -> TerminalProgress:
+    return TerminalProgress(Console(stderr=True))
+
+
+def _tokens(member: Path) -> int:
+    return int(json.loads((member / TRAINING).read_text(encoding="utf-8"))["tokens"])
 
 
 def _unlabelled(task: str, seed: int, data: Path, *, measured: Task) -> list[str]:
@@ -156,12 +184,6 @@ def _unlabelled(task: str, seed: int, data: Path, *, measured: Task) -> list[str
         texts = load_task(task, data_dir=data, seed=seed, train_per_label=_UNLABELLED_PER_LABEL[task]).train.texts
     known = set(measured.test.texts)
     return [text for text in texts if text not in known]
-
-
-def run_folder(facts: dict[str, Any]) -> Path:
-    """Where a run of these settings is kept."""
-    name = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=6).hexdigest()
-    return RUNS / f"{facts['kind']}-{name}"
 
 
 def load_part(task: str, seed: int, data: Path, *, test: bool) -> Task:
@@ -176,17 +198,3 @@ def load_part(task: str, seed: int, data: Path, *, test: bool) -> Task:
     known = {*sample.train.texts, *sample.test.texts}
     fresh = [index for index, text in enumerate(wider.texts) if text not in known]
     return replace(sample, test=wider.take(np.array(fresh)))
-
-
-def _base(recipe: Recipe, budget: str, seed: int, members: int, data: Path, progress: Progress) -> pipeline.Base:
-    settings = replace(recipe.pretraining, budget=budget, seed=seed)
-    folder = run_folder({"kind": "base", "preset": recipe.preset, "settings": asdict(settings)})
-    return pipeline.pretrain(
-        str(data / CORPUS),
-        output=folder,
-        members=members,
-        preset=recipe.preset,
-        settings=settings,
-        resume=True,
-        progress=progress,
-    )

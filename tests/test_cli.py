@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cli_fixtures import FINETUNE, SMALL, TINYLM, call, contents, environment, rows, write_help_desk
+from tinylm.text.task import load_task
 
 KEYS = {"accuracy", "accuracy_interval", "macro_f1", "expected_calibration_error", "n", "members", "accuracy_by_size"}
 COMMANDS = ("demo", "train", "pretrain", "finetune", "distill", "evaluate", "predict", "export", "serve")
@@ -120,6 +121,18 @@ def test_train_is_pretrain_and_finetune_and_evaluate(own):
     assert evaluated == {key: value for key, value in json.loads(apart.out).items() if key != "rows"}
 
 
+def test_train_reads_its_task_once(own, monkeypatch):
+    read = []
+
+    def counted(*arguments, **options):
+        read.append(options)
+        return load_task(*arguments, **options)
+
+    monkeypatch.setattr("tinylm.text.task.load_task", counted)
+    assert call(*TRAIN, "-o", "out", *SMALL, *FINETUNE).code == 0
+    assert len(read) == 1
+
+
 def test_presets_take_turns_and_a_part_of_the_members_can_be_finetuned(own):
     shapes = ("--preset", "bert-1-w128, bert-1-w256", "--members", "3")
     assert call("pretrain", "--corpus", "notes.txt", "-o", "base", *SMALL[2:-2], *shapes).code == 0
@@ -146,7 +159,7 @@ def test_distill_says_what_to_type_next(here, tmp_path):
     ran = call(*DISTILL, "-o", output, "--steps", "3", "--precision", "float32")
     assert ran.code == 0
     assert ran.out == f"The model is in {output}; next:\n  tinylm evaluate '{output}' labels.csv\n"
-    assert "it agrees with the committee on" in ran.err
+    assert "agreement with the committee on" in ran.err
     following = call(*shlex.split(ran.out.splitlines()[-1])[1:])
     assert following.code == 0 and following.out.splitlines()[0].endswith(" on 12 texts")
 
@@ -154,7 +167,7 @@ def test_distill_says_what_to_type_next(here, tmp_path):
 def test_distill_takes_settings_from_a_file_and_a_column_and_a_number_of_texts(here, tmp_path):
     options = ("--config", "fast.toml", "--corpus-column", "text", "--documents", "20")
     ran = call("distill", "model", "--corpus", "labels.csv", "-o", tmp_path / "one", *options, "--dropout", "0.25")
-    assert ran.code == 0 and "on 2 texts it has not seen" in ran.err
+    assert ran.code == 0 and "on 2 unseen texts" in ran.err
     asked = json.loads((tmp_path / "one" / "run.json").read_text())["distillation"]
     assert (asked["steps"], asked["precision"], asked["dropout"]) == (3, "float32", 0.25)
 
@@ -364,9 +377,10 @@ def test_predict_answers_standard_input_line_by_line_while_the_writer_waits(here
 
 
 @pytest.mark.slow
-def test_predict_names_the_line_of_standard_input_that_is_not_utf_8(here):
+def test_predict_answers_up_to_the_line_of_standard_input_that_is_not_utf_8_and_names_it(here):
     ran = program("predict", "model", input=b"jam\nGer\xe4t\n", text=False)
     assert ran.returncode == 2
+    assert ran.stdout.count(b"\n") == 1 and ran.stdout.endswith(b"\tjam\n")
     assert ran.stderr == (b"error: standard input, line 2 is not UTF-8 (byte 4); convert it, or remove the line\n")
 
 

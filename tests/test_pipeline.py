@@ -251,7 +251,7 @@ def test_a_part_of_the_corpus_is_drawn_by_seed(teacher, desk, tmp_path):
     heard = Heard()
     corpus = {"corpus": desk / "new.csv", "text_column": "text", "documents": 15}
     tinylm.distill(teacher, **corpus, output=tmp_path / "out", progress=heard, **SHORT)
-    assert "on 2 texts it has not seen" in heard.said[-1]
+    assert "on 2 unseen texts" in heard.said[-1]
 
 
 def test_what_cannot_teach_is_refused_and_nothing_is_written(desk, pupil, teacher, tmp_path):

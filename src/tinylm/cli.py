@@ -27,7 +27,7 @@ from tinylm.voting import Vote
 
 if TYPE_CHECKING:
     from tinylm.study.report import ResultRow
-    from tinylm.text.task import TaskSource
+    from tinylm.text.task import Task, TaskSource
 
 _BLOCK, _BYTES = 256, 1 << 16
 
@@ -167,10 +167,11 @@ def train(
     """
     from tinylm import pipeline
 
-    given = (task_options or TaskOptions()).source(task)
+    finetuning = finetuning or FinetuneSettings()
+    labelled = (task_options or TaskOptions()).source(task).load(data_dir, finetuning.seed)
     pipeline.train(
         source.corpus,
-        given,
+        labelled,
         output=output,
         members=source.members,
         preset=source.presets,
@@ -184,7 +185,7 @@ def train(
         resume=resume,
         progress=_progress,
     )
-    _finish(output, given, data_dir, finetuning, compare=compare, json_output=json_output)
+    _finish(output, labelled, finetuning, compare=compare, json_output=json_output)
 
 
 @app.command
@@ -255,19 +256,19 @@ def finetune(
     """
     from tinylm import pipeline
 
-    given = (task_options or TaskOptions()).source(task)
+    settings = settings or FinetuneSettings()
+    labelled = (task_options or TaskOptions()).source(task).load(data_dir, settings.seed)
     pipeline.finetune(
         base,
-        given,
+        labelled,
         output=output,
         members=members,
-        data_dir=data_dir,
         vote=vote,
         settings=settings,
         resume=resume,
         progress=_progress,
     )
-    _finish(output, given, data_dir, settings, base=base, compare=compare, json_output=json_output)
+    _finish(output, labelled, settings, base=base, compare=compare, json_output=json_output)
 
 
 @app.command
@@ -472,26 +473,31 @@ def _standard_input() -> Iterator[list[str]]:
     # What has arrived is answered at once, so that a slow writer is not kept waiting for a full block.
     while arrived := os.read(sys.stdin.fileno(), _BYTES):
         *lines, rest = (rest + arrived).split(b"\n")
-        yield [_decode(line, number + index) for index, line in enumerate(lines, start=1)]
+        yield from _decoded(lines, number)
         number += len(lines)
     if rest:
-        yield [_decode(rest, number + 1)]
+        yield from _decoded([rest], number)
 
 
-def _decode(line: bytes, number: int) -> str:
-    try:
-        return line.decode("utf-8").rstrip("\r")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"standard input, line {number} is not UTF-8 (byte {error.start + 1}); convert it, or remove the line"
-        ) from error
+def _decoded(lines: Sequence[bytes], number: int) -> Iterator[list[str]]:
+    """Lines after line `number`; those before one that is not UTF-8 are answered before it is refused."""
+    texts = []
+    for line in lines:
+        number += 1
+        try:
+            texts.append(line.decode("utf-8").rstrip("\r"))
+        except UnicodeDecodeError as error:
+            yield texts
+            raise InputError(
+                f"standard input, line {number} is not UTF-8 (byte {error.start + 1}); convert it, or remove the line"
+            ) from error
+    yield texts
 
 
 def _finish(
     output: Path,
-    given: "TaskSource",
-    data_dir: Path | None,
-    settings: FinetuneSettings | None,
+    task: "Task",
+    settings: FinetuneSettings,
     *,
     base: Path | None = None,
     compare: bool,
@@ -502,8 +508,6 @@ def _finish(
     from tinylm.runtime.opening import load
     from tinylm.study.comparison import compare as compare_with_rivals
 
-    settings = settings or FinetuneSettings()
-    task = given.load(data_dir, settings.seed)
     committee = load(output, threads=os.cpu_count() or 1)
     measured = evaluate_committee(committee, task.test)
     rows: list[ResultRow] = []

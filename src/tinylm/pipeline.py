@@ -175,15 +175,12 @@ def finetune(
                 "pre-train more of them first, with --resume"
             )
         base = Base(base.folder, base.members[:members])
-    source = None
-    if not isinstance(task, Task):
-        source = task if isinstance(task, TaskSource) else TaskSource(str(task))
-        task = source.load(data_dir, settings.seed)
+    task = _loaded(task, data_dir, settings.seed)
     record = {
         "base": str(base.folder.absolute()),
         "task": task.name,
         "task_fingerprint": task.fingerprint,
-        "task_source": None if source is None else asdict(source.absolute()),
+        "task_source": task.source,
         "settings": asdict(settings),
     }
     folder = Path(output) if output is not None else _cached("models", record)
@@ -219,9 +216,7 @@ def train(
     _require_one_process()
     finetuning = finetuning or FinetuneSettings()
     output = Path(output)
-    if isinstance(task, TaskSource | str | Path):
-        task = task if isinstance(task, TaskSource) else TaskSource(str(task))
-        task.load(data_dir, finetuning.seed)
+    task = _loaded(task, data_dir, finetuning.seed)
     check_free(output, resume=resume, beside=(PRETRAINED,))
     base = pretrain(
         corpus,
@@ -240,7 +235,6 @@ def train(
         base,
         task,
         output=output,
-        data_dir=data_dir,
         vote=vote,
         settings=finetuning,
         resume=resume,
@@ -389,6 +383,13 @@ def open_base(folder: str | Path) -> Base:
         return Base(folder, (folder,))
     what = "has no finished member yet" if read_record(folder) else "holds no pre-trained model"
     raise InputError(f"{folder} {what}; give the folder that `tinylm pretrain` wrote")
+
+
+def _loaded(task: Task | TaskSource | str | Path, data_dir: str | Path | None, seed: int) -> Task:
+    if isinstance(task, Task):
+        return task
+    source = task if isinstance(task, TaskSource) else TaskSource(str(task))
+    return source.load(data_dir, seed)
 
 
 def _vocabulary(

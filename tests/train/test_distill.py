@@ -12,7 +12,7 @@ from tinylm.model.checkpoint import load_classifier, save_model
 from tinylm.model.heads import SequenceClassifier, initialise
 from tinylm.runtime.opening import load
 from tinylm.text.tokenizer import load_tokenizer
-from tinylm.train import distill as distill_module
+from tinylm.train import classification
 from tinylm.train.distill import distill_member
 from tinylm.train.loop import Loop
 from tinylm.train.settings import DistillSettings
@@ -74,7 +74,7 @@ def test_it_learns_to_answer_alike(distill, start, taught, documents, metrics, t
         np.testing.assert_allclose(after[(answers == row).all(1)].mean(0), row, atol=0.15)
     first, *_, last = [line["validation"] for line in metrics(tmp_path / "model") if "validation" in line]
     assert first["accuracy"] + 0.3 < last["accuracy"] and last == validation(tmp_path / "model")
-    told = re.search(r"200 updates in .* on 40 texts it has not seen, it agrees with the committee on ([\d.]+) %", said)
+    told = re.search(r"200 updates in .* agreement with the committee on 40 unseen texts ([\d.]+) %", said)
     assert float(told[1]) == pytest.approx(100 * last["accuracy"], abs=0.05)
 
 
@@ -120,7 +120,7 @@ def test_a_held_out_text_is_measured_on_and_not_trained_on(distill, taught, word
 @pytest.mark.parametrize(("count", "held"), [(40, 4), (3, 1), (2, 1)])
 def test_a_tenth_of_the_texts_is_held_out_and_both_parts_have_some(distill, documents, tmp_path, count, held):
     (said,) = distill(tmp_path / "model", documents[:count], steps=1)
-    assert f"on {held} texts it has not seen" in said
+    assert f"on {held} unseen texts" in said
 
 
 def test_fewer_than_two_texts_are_too_few(distill, documents, tmp_path):
@@ -142,7 +142,7 @@ def test_it_takes_3000_updates_where_nothing_else_is_asked(distill, tmp_path, mo
             found.append(self.steps)
             raise InterruptedByUserError
 
-    monkeypatch.setattr(distill_module, "Loop", Asked)
+    monkeypatch.setattr(classification, "Loop", Asked)
     with pytest.raises(InterruptedByUserError):
         distill(tmp_path / "model", **({"steps": None} | asked))
     assert found == [steps]

@@ -336,7 +336,7 @@ def test_fine_tuning_takes_as_long_where_nothing_is_asked(finetune, task, tmp_pa
             asked.append(self.steps)
             raise InterruptedByUserError
 
-    monkeypatch.setattr("tinylm.train.finetune.Loop", Asked)
+    monkeypatch.setattr("tinylm.train.classification.Loop", Asked)
     with pytest.raises(InterruptedByUserError):
         finetune(tmp_path / "model", steps=None, batch_size=64)
     assert asked == [default_updates(len(hold_out(task.train, 0.1, seed=0)[0]), 64)]

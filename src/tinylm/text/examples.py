@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,8 @@ class Task:
         test: to report on; shares no text with `train` where tinylm did the split.
         fingerprint: hash of all of the above: hex digits.
         notes: sentences on how it was made that a reader of results should know.
+        source: the fields of the `TaskSource` that read it, with absolute paths, so that it can be read again; None
+            where none did.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Task:
     test: Examples
     fingerprint: str
     notes: tuple[str, ...] = ()
+    source: Mapping[str, Any] | None = None
 
 
 def task_fingerprint(labels: Sequence[str], *parts: Examples) -> str:

@@ -127,7 +127,8 @@ class TaskSource:
 
     def load(self, data_dir: str | Path | None, seed: int) -> Task:
         """Read it."""
-        return load_task(**asdict(self), data_dir=data_dir, seed=seed)
+        task = load_task(**asdict(self), data_dir=data_dir, seed=seed)
+        return replace(task, source=asdict(self.absolute()))
 
     def absolute(self) -> "TaskSource":
         """The same, with paths that hold from any folder."""

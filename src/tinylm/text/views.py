@@ -13,7 +13,8 @@ Indices = npt.NDArray[np.int64]
 
 _PASSAGES = 2
 _SHORTEST_PASSAGE = 8
-_SHORT_ROW = 24
+_SHORT, _MIDDLE, _LONG_SHARE = 16, 32, 0.15
+_MARGIN = 0.3
 
 
 class Rows(Protocol):
@@ -117,8 +118,9 @@ class Pairs:
     """Two neighbouring passages of a document, cut anew each time they are drawn.
 
     A document longer than two rows is parted into stretches of equal length, and each of them gives pairs. Passages
-    of a batch share one length, drawn with them, as far as their stretches go, so that a model meets short texts and
-    long ones and little is padding.
+    of a batch share one length, drawn with them, as far as their stretches go: mostly 16 to 32 tokens, since many short
+    texts teach more in the same time than few long ones, and 32 to all that a row holds in 15 % of the batches, so that
+    a model meets every position.
 
     Args:
         tokens: the corpus.
@@ -154,21 +156,29 @@ class Pairs:
 
         Args:
             indices: shape (B,), which stretches.
-            generator: where the cut comes from, between 0.3 and 0.7 of a stretch.
+            generator: where length and cuts come from. A cut leaves room for a passage on both sides, or three
+                tenths of the stretch where that is less.
 
         Returns:
             Rows of ids, shape (2B, T), int64, passages of one pair side by side, shorter ones ending in pad ids;
             their lengths, shape (2B,), special ids included.
         """
         inner = self._inner[indices]
+        longest = self._draw_longest(generator)
         least = np.minimum(_SHORTEST_PASSAGE, inner // _PASSAGES)
-        cut = np.clip((inner * generator.uniform(0.3, 0.7, len(inner))).astype(np.int64), least, inner - least)
-        longest = generator.integers(min(_SHORT_ROW, self._longest), self._longest + 1)
+        margin = np.maximum(least, np.minimum(longest, (_MARGIN * inner).astype(np.int64)))
+        cut = generator.integers(margin, inner - margin, endpoint=True)
         before, after = np.minimum(cut, longest), np.minimum(inner - cut, longest)
         middle = self._starts[indices] + cut
         starts = np.stack((middle - before, middle), axis=1).ravel()
         lengths = np.stack((before, after), axis=1).ravel()
         return _framed(self._tokens, starts, lengths), lengths + 2
+
+    def _draw_longest(self, generator: np.random.Generator) -> int:
+        middle = min(_MIDDLE, self._longest)
+        if generator.random() < _LONG_SHARE:
+            return int(generator.integers(middle, self._longest, endpoint=True))
+        return int(generator.integers(min(_SHORT, middle), middle, endpoint=True))
 
 
 def split_documents(count: int, seed: int, fraction: float = 0.01, at_most: int = 1000) -> tuple[Indices, Indices]:

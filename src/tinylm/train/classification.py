@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,10 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinylm.model.heads import SequenceClassifier
+from tinylm.progress import Progress
 from tinylm.text.encoded import EncodedTexts
 from tinylm.text.tokenizer import Tokenizer
 from tinylm.train.batches import Batch, Order, pad_mask
-from tinylm.train.loop import Job
+from tinylm.train.distributed import World
+from tinylm.train.loop import Job, Loop
+from tinylm.train.member import finish_member, partial_folder, settle_precision
 from tinylm.train.settings import ClassificationSettings
 
 _PREDICTION_BATCH = 64
@@ -46,7 +50,8 @@ class Classification(Job):
         head_rate: learning rate of pooler and classifier, as a multiple of the encoder's.
 
     Attributes:
-        word_dropout: share of the words that are not shown: that of the settings, else by the number of texts.
+        settings: as given, with the share of dropped words that was chosen by the number of texts.
+        tokenizer: its vocabulary.
     """
 
     evaluations = 10
@@ -64,9 +69,10 @@ class Classification(Job):
         head_rate: float = 1.0,
     ) -> None:
         self.name, self._model = name, model
-        self._settings, self._smoothing, self.head_rate = settings, label_smoothing, head_rate
+        self.tokenizer, self._smoothing, self.head_rate = tokenizer, label_smoothing, head_rate
         given = settings.word_dropout
-        self.word_dropout = default_word_dropout(len(train.texts)) if given is None else given
+        self._word_dropout = default_word_dropout(len(train.texts)) if given is None else given
+        self.settings = replace(settings, word_dropout=self._word_dropout)
         length = model.config.positions
         self._train = EncodedTexts(train.texts, tokenizer, length)
         self._lengths = self._train.lengths
@@ -94,8 +100,8 @@ class Classification(Job):
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """The sum of the cross-entropies of a part of a batch."""
         assert batch.targets is not None
-        mask = drop_words(batch.ids, batch.mask, self._special, self.word_dropout, generator)
-        logits = model(batch.ids, mask, rate=self._settings.dropout, generator=generator)
+        mask = drop_words(batch.ids, batch.mask, self._special, self._word_dropout, generator)
+        logits = model(batch.ids, mask, rate=self.settings.dropout, generator=generator)
         losses = functional.cross_entropy(
             logits.float(), batch.targets, reduction="sum", label_smoothing=self._smoothing
         )
@@ -111,6 +117,35 @@ class Classification(Job):
     def lazy_parameter(self) -> nn.Parameter:
         """The word embedding: a batch reads few of its rows."""
         return self.model.encoder.embeddings.word
+
+
+def train_classifier(
+    job: Classification, folder: Path, labels: tuple[str, ...], measured: str, world: World, progress: Progress
+) -> None:
+    """Do the job to its end, from its checkpoint where there is one, and write the finished member.
+
+    Args:
+        job: of one member.
+        folder: where the member goes.
+        labels: names of the classes.
+        measured: what progress calls the accuracy on held-out texts.
+        world: this process.
+        progress: who listens.
+
+    Raises:
+        InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
+        DivergedError: the loss exploded.
+        InputError: the disk is too full, or the checkpoint is of another model.
+    """
+    partial, settings = partial_folder(folder), job.settings
+    # One vector a text runs through the matrices, so their cast to bfloat16 is weighed against few rows.
+    precision, _ = settle_precision(partial, settings, job.model.config, settings.batch_size, world)
+    state = Loop(job, settings, partial, precision, world, progress).run()
+    progress.say(
+        f"{job.name}: {state.step:,} updates in {state.seconds:,.0f} s; "
+        f"{measured} {100 * state.validation['accuracy']:.1f} %"
+    )
+    finish_member(folder, job.model, job.tokenizer, settings, state, {"validation": state.validation}, labels)
 
 
 def default_word_dropout(texts: int) -> float:

@@ -12,11 +12,9 @@ from tinylm.model.checkpoint import load_classifier
 from tinylm.progress import Progress
 from tinylm.text.tokenizer import load_tokenizer
 from tinylm.text.tokens import split_documents
-from tinylm.train.classification import Answered, Classification
+from tinylm.train.classification import Answered, Classification, train_classifier
 from tinylm.train.distributed import World
 from tinylm.train.finetune import default_learning_rate
-from tinylm.train.loop import Loop
-from tinylm.train.member import finish_member, partial_folder, settle_precision
 from tinylm.train.settings import DistillSettings
 
 _UPDATES = 3000
@@ -55,15 +53,6 @@ def distill_member(
     )
     settings = replace(settings, learning_rate=settings.learning_rate or default_learning_rate(model.config))
     settings = settings.ending(steps=_UPDATES)
-    name = "distilling the committee"
-    job = Classification(name, model.to(world.device), tokenizer, train, validation, settings)
-    partial = partial_folder(folder)
-    precision, _ = settle_precision(partial, settings, model.config, settings.batch_size, world)
-    state = Loop(job, settings, partial, precision, world, progress).run()
-    agreement = state.validation["accuracy"]
-    progress.say(
-        f"{name}: {state.step:,} updates in {state.seconds:,.0f} s; "
-        f"on {len(validation.texts):,} texts it has not seen, it agrees with the committee on {100 * agreement:.1f} %"
-    )
-    settings = replace(settings, word_dropout=job.word_dropout)
-    finish_member(folder, model, tokenizer, settings, state, {"validation": state.validation}, labels)
+    job = Classification("distilling the committee", model.to(world.device), tokenizer, train, validation, settings)
+    measured = f"agreement with the committee on {len(validation.texts):,} unseen texts"
+    train_classifier(job, folder, labels, measured, world, progress)

@@ -13,10 +13,8 @@ from tinylm.progress import Progress
 from tinylm.seeds import derive_seed
 from tinylm.text.examples import Task, hold_out
 from tinylm.text.tokenizer import Tokenizer
-from tinylm.train.classification import Answered, Classification
+from tinylm.train.classification import Answered, Classification, train_classifier
 from tinylm.train.distributed import World
-from tinylm.train.loop import Loop
-from tinylm.train.member import finish_member, partial_folder, settle_precision
 from tinylm.train.settings import FinetuneSettings
 
 _LEAST_EPOCHS, _MOST_EPOCHS, _UPDATES = 3, 50, 1000
@@ -79,16 +77,7 @@ def finetune_member(
         label_smoothing=settings.label_smoothing,
         head_rate=settings.head_rate,
     )
-    # One vector a text runs through the matrices, so their cast to bfloat16 is weighed against few rows.
-    partial = partial_folder(folder)
-    precision, _ = settle_precision(partial, member, model.config, member.batch_size, world)
-    state = Loop(job, member, partial, precision, world, progress).run()
-    progress.say(
-        f"{name}: {state.step:,} updates in {state.seconds:,.0f} s; "
-        f"validation accuracy {100 * state.validation['accuracy']:.1f} %"
-    )
-    member = replace(member, word_dropout=job.word_dropout)
-    finish_member(folder, model, tokenizer, member, state, {"validation": state.validation}, task.labels)
+    train_classifier(job, folder, task.labels, "validation accuracy", world, progress)
 
 
 def _start(start: Path | ModelConfig, labels: int, seed: int) -> SequenceClassifier:
