@@ -1,13 +1,14 @@
 """The runs behind `recipe.py`: committees of a recipe, from scratch or pre-trained, and taught into one member."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from recipe_results import Facts, Results, run_name
+from recipe_results import Facts, Results, UnknownResultError, run_name
 from tinylm import pipeline
 from tinylm.evaluation import evaluate_committee
 from tinylm.model.config import DEFAULT_PRESET
@@ -67,7 +68,7 @@ class Accuracy:
 
     Attributes:
         tokens: that each member was pre-trained on.
-        distilled: None where it was not asked for.
+        distilled: None where it was not asked for, or is not known.
     """
 
     members: tuple[float, ...]
@@ -104,11 +105,15 @@ class Bench:
             seed: of weights, data order and sample.
             from_scratch: keep of the pre-trained members only shape and vocabulary.
             distil: also teach the committee into one member.
+
+        Raises:
+            UnknownResultError: the committee's result is not known, and nothing shall be run.
         """
         pretraining = replace(recipe.pretraining, budget=budget, seed=seed)
         finetuning = replace(recipe.finetuning, seed=seed)
+        distillation = replace(recipe.distillation, seed=seed)
         made = {
-            "kind": "from scratch" if from_scratch else "committee",
+            "kind": "from-scratch" if from_scratch else "committee",
             "preset": recipe.preset,
             "pretraining": None if from_scratch else asdict(pretraining),
             "finetuning": asdict(finetuning),
@@ -116,7 +121,7 @@ class Bench:
             "task": task,
             "test": self.test,
         }
-        folder = RUNS / run_name(made).replace(" ", "-")
+        folder = RUNS / run_name(made)
 
         def committee() -> Facts:
             base = self._base(recipe.preset, pretraining)
@@ -134,19 +139,20 @@ class Bench:
         def distilled() -> Facts:
             if not folder.is_dir():
                 committee()
-            return {"accuracy": self._distil(folder, replace(recipe.distillation, seed=seed), task, seed)}
+            return {"accuracy": self._distil(folder, distillation, task, seed)}
 
         measured = self.results.of(made, committee)
         pupil = None
         if distil:
-            distillation = asdict(replace(recipe.distillation, seed=seed))
             taught = {
                 **made,
                 "kind": "distilled",
-                "distillation": distillation,
+                "distillation": asdict(distillation),
                 "texts": _UNLABELLED_PER_LABEL.get(task),
             }
-            pupil = self.results.of(taught, distilled)["accuracy"]
+            # The committee may be known where its pupil is not.
+            with suppress(UnknownResultError):
+                pupil = self.results.of(taught, distilled)["accuracy"]
         return Accuracy(tuple(measured["members"]), measured["committee"], tuple(measured["tokens"]), pupil)
 
     def _base(self, preset: str, settings: PretrainSettings) -> pipeline.Base:
