@@ -38,12 +38,12 @@ class Recipe:
 
     preset: str
     pretraining: PretrainSettings
-    finetuning: FinetuneSettings
+    finetuning: FinetuneSettings = field(default_factory=FinetuneSettings)
     distillation: DistillSettings = field(default_factory=DistillSettings)
 
 
 RECIPES = {
-    "tinylm": Recipe(DEFAULT_PRESET, PretrainSettings(), FinetuneSettings()),
+    "tinylm": Recipe(DEFAULT_PRESET, PretrainSettings()),
     # arXiv 2507.14871: first 128 tokens, 15 % hidden, 5e-5, batches of 32, [CLS] not asked. Shape and fine-tuning are
     # ours, so that the rows differ in pre-training alone.
     "the paper's recipe": Recipe(
@@ -58,7 +58,6 @@ RECIPES = {
             neighbour_words=0.0,
             contrast=0.0,
         ),
-        FinetuneSettings(),
     ),
 }
 
