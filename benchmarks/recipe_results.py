@@ -1,7 +1,6 @@
 """Results of runs, kept in one file: what is in it is not run again, whichever machine it was run on.
 
-A result is known by the hash of the settings that it came from. Code that trains otherwise with the same settings does
-not show in it: begin a new file then.
+A result is known by the hash of the settings that it came from, and of the edition of the training code.
 """
 
 import hashlib

@@ -5,7 +5,7 @@ import pytest
 
 from cli_fixtures import rows, write_csv
 from tinylm.errors import InputError
-from tinylm.evaluation import evaluate_committee, examples_to_evaluate
+from tinylm.evaluation import Validation, evaluate_committee, examples_to_evaluate, open_validation
 from tinylm.runs import claim
 from tinylm.text.examples import Examples
 from tinylm.text.task import TaskSource, load_task
@@ -104,3 +104,43 @@ def test_the_vote_of_the_committee_is_the_one_measured():
     examples = Examples(("a",), np.array([1]))
     assert evaluate_committee(Says(votes, "logit"), examples).committee.accuracy == 1.0
     assert evaluate_committee(Says(votes, "probability"), examples).committee.accuracy == 0.0
+
+
+def test_a_text_is_judged_by_those_who_may_judge_it():
+    sure, unsure, against = [0.9, 0.1], [0.6, 0.4], [0.3, 0.7]
+    votes = [[unsure, sure, sure], [against, against, sure], [against, sure, against]]
+    judges = np.array([[1, 0, 1], [1, 1, 0], [0, 0, 1]], dtype=bool)
+    validation = Validation(Examples(("a", "b", "c"), np.zeros(3, np.int64)), judges)
+    assert validation.predictions(Says(votes)).tolist() == [1, 1, 0]
+
+
+def test_the_vote_that_judges_is_that_of_the_committee():
+    votes = [[[0.0001, 0.9999]], [[0.8, 0.2]], [[0.8, 0.2]]]
+    validation = Validation(Examples(("a",), np.array([1])), np.ones((3, 1), dtype=bool))
+    assert validation.predictions(Says(votes, "logit")).tolist() == [1]
+    assert validation.predictions(Says(votes, "probability")).tolist() == [0]
+
+
+def test_all_members_judge_labelled_text_that_is_named(trained, tmp_path):
+    model, _, task = trained
+    write_csv(tmp_path / "more.csv", rows(18, 2))
+    (tmp_path / "parts").mkdir()
+    write_csv(tmp_path / "parts" / "train.csv", rows(30, 4))
+    write_csv(tmp_path / "parts" / "test.csv", rows(9, 5))
+    for name, count in (("more.csv", 18), ("parts", 3)):
+        validation = open_validation(model, 2, task.labels, TaskSource(str(tmp_path / name)), None)
+        assert validation.judges.shape == (2, count) and validation.judges.all()
+    assert {*named(validation.examples, task.labels)} <= {*rows(30, 4)}
+
+
+def test_what_members_held_out_is_named_as_the_model_names_it(trained):
+    model, source, task = trained
+    record = {"task_source": vars(source), "task_fingerprint": task.fingerprint}
+    claim(model.with_name("other"), {**record, "settings": {"seed": 7, "validation": 0.2}}, resume=False)
+    straight, turned = (
+        open_validation(model.with_name("other"), 3, labels, None, None)
+        for labels in (task.labels, tuple(reversed(task.labels)))
+    )
+    assert named(straight.examples, task.labels) == named(turned.examples, tuple(reversed(task.labels)))
+    assert straight.judges.any(axis=0).all() and straight.judges.sum(axis=1).tolist() == [9, 9, 9]
+    assert {*named(straight.examples, task.labels)} <= {*named(task.train, task.labels)}

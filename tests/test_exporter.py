@@ -9,11 +9,12 @@ import pytest
 from cli_fixtures import call, rows, write_csv
 from tinylm import exporter
 from tinylm.errors import InputError, TinyLMError
+from tinylm.evaluation import open_validation
 from tinylm.exporter import export
 from tinylm.progress import Silent
 from tinylm.runs import claim
 from tinylm.runtime.opening import load
-from tinylm.text.task import TaskSource, hold_out
+from tinylm.text.task import TaskSource
 from voters import LABELS, torch_votes, write_voters
 
 
@@ -89,7 +90,7 @@ def test_eight_bits_that_cost_too_much_are_not_kept(committee, labelled, tmp_pat
     assert json.loads((tmp_path / "artefact" / "artefact.json").read_text())["precision"] == "float32"
 
 
-def test_the_loss_is_measured_on_what_was_held_out_of_the_training(documents, tokenizer, tmp_path):
+def test_the_loss_is_measured_on_what_each_member_held_out_of_the_training(documents, tokenizer, tmp_path):
     write_csv(tmp_path / "labels.csv", [(text, LABELS[i % 3]) for i, text in enumerate(documents[:200])])
     source = TaskSource(str(tmp_path / "labels.csv"))
     task = source.load(None, 5)
@@ -103,7 +104,11 @@ def test_the_loss_is_measured_on_what_was_held_out_of_the_training(documents, to
     claim(folder, record, resume=False)
     write_voters(folder, [(tokenizer, {}), (tokenizer, {"layers": 2})])
     made = export(folder, tmp_path / "artefact", precision="int8", max_loss=100)
-    assert made.loss is not None and made.loss.texts == len(hold_out(task.train, 0.25, 5)[1])
+    validation = open_validation(folder, 2, LABELS, None, None)
+    assert made.loss is not None and made.loss.texts == len(validation.examples)
+    assert 0.25 * len(task.train) < made.loss.texts < 0.5 * len(task.train)
+    predicted = validation.predictions(load(folder))
+    assert made.loss.exact == pytest.approx(np.mean(predicted == validation.examples.labels))
     # An artefact knows what it was trained on, so that it is not evaluated on that.
     ran = call("evaluate", tmp_path / "artefact", tmp_path / "labels.csv", "--json")
     assert json.loads(ran.out)["n"] == len(task.test)

@@ -11,10 +11,14 @@ import torch
 import tinylm
 from cli_fixtures import contents, environment, rows, write_csv, write_help_desk
 from tinylm.errors import InputError, InterruptedByUserError
-from tinylm.evaluation import examples_to_evaluate, validation_examples
+from tinylm.evaluation import examples_to_evaluate, open_validation
+from tinylm.model.config import preset
 from tinylm.pipeline import open_base, train
 from tinylm.progress import Silent
-from tinylm.text.task import TaskSource
+from tinylm.text.task import TaskSource, load_task
+from tinylm.text.tokenizer import load_tokenizer
+from tinylm.train.distributed import World
+from tinylm.train.finetune import finetune_member
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
 
 SHORT = {"steps": 2, "precision": "float32"}
@@ -214,10 +218,36 @@ def test_what_the_committee_was_trained_on_says_what_its_pupil_is_measured_on(pu
     source, labels = TaskSource(str(desk / "labels.csv")), tinylm.load(teacher).labels
     asked = [examples_to_evaluate(folder, labels, source, None) for folder in (pupil, teacher)]
     assert asked[0].texts == asked[1].texts and len(asked[0]) == 12
-    held = validation_examples(teacher, labels, None, None)
+    held = open_validation(teacher, 2, labels, None, None)
+    by_first = {text for text, judge in zip(held.examples.texts, held.judges[0], strict=True) if judge}
     made = tinylm.export(pupil, tmp_path / "small", precision="int8", max_loss=100)
-    assert made.loss.texts == len(held) == 9
-    assert validation_examples(pupil, labels, None, None).texts == held.texts
+    assert made.loss.texts == len(by_first) == 9
+    assert set(open_validation(pupil, 1, labels, None, None).examples.texts) == by_first
+    assert "Its teachers may have learnt those labels." in (tmp_path / "small" / "README.md").read_text()
+
+
+def test_members_are_judges_of_what_they_did_not_train_on(desk, teacher, monkeypatch):
+    learnt = []
+
+    def learn(name, model, tokenizer, train, *_, **__):
+        learnt.append(set(train.texts))
+        raise InterruptedByUserError
+
+    monkeypatch.setattr("tinylm.train.finetune.Classification", learn)
+    task = load_task(desk / "labels.csv", seed=3)
+    settings = FinetuneSettings(validation=0.2, seed=3, **SHORT)
+    shape, tokenizer, alone = preset("bert-1-w128"), load_tokenizer(desk / "base" / "member-0"), World(0, 1, "cpu")
+    for index in range(2):
+        with pytest.raises(InterruptedByUserError):
+            finetune_member(desk / "never", index, shape, tokenizer, task, settings, alone, Silent())
+    validation = open_validation(teacher, 2, task.labels, None, None)
+    everything = set(task.train.texts)
+    for judges, texts in zip(validation.judges, learnt, strict=True):
+        held = {text for text, judge in zip(validation.examples.texts, judges, strict=True) if judge}
+        assert held == everything - texts
+    assert learnt[0] != learnt[1]
+    label_of = dict(zip(task.train.texts, task.train.labels, strict=True))
+    assert [label_of[text] for text in validation.examples.texts] == validation.examples.labels.tolist()
 
 
 def test_each_text_is_asked_once_and_answered_by_the_vote(teacher, tmp_path, monkeypatch):

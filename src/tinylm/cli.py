@@ -400,7 +400,7 @@ def export(
         int8: store and multiply weights in 8 bits: a quarter of the size, several times as fast.
         int4: matrices in 4 bits, embeddings in 8: faster still where many wide members vote.
         max_loss: points of accuracy that these may cost; where they cost more, float32 is kept.
-        task: labelled text to measure that cost on; by default what was held out of the training to validate.
+        task: labelled text to measure that cost on; by default what each member held out of its training.
         data_dir: where data sets known by name are looked for; else TINYLM_DATA, else the hub.
     """
     from tinylm.exporter import export as export_model

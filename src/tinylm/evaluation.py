@@ -5,13 +5,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tinylm import metrics, voting
 from tinylm.errors import InputError
 from tinylm.runs import read_record
 from tinylm.runtime.classifier import Classifier
+from tinylm.seeds import member_seed
 from tinylm.text.examples import Examples
-from tinylm.text.task import Task, TaskSource, hold_out, load_examples
+from tinylm.text.task import Task, TaskSource, held_out_rows, hold_out, load_examples
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Labelled texts, each with the members that may judge it: those that have not learnt its label.
+
+    Attributes:
+        examples: n of them.
+        judges: shape (members, n), True where a member may judge; every text has one at least.
+    """
+
+    examples: Examples
+    judges: npt.NDArray[np.bool_]
+
+    def predictions(self, committee: Classifier) -> npt.NDArray[np.int64]:
+        """The class that the judges of each text vote for: shape (n,)."""
+        votes = committee.votes(self.examples.texts)
+        predicted = np.empty(len(self.examples), np.int64)
+        for judging in np.unique(self.judges, axis=1).T:
+            texts = (self.judges == judging[:, None]).all(axis=0)
+            predicted[texts] = voting.vote(votes[judging][:, texts], committee.vote).argmax(1)
+        return predicted
 
 
 @dataclass(frozen=True)
@@ -72,33 +96,38 @@ def examples_to_evaluate(
     return _relabelled(task.test, task.labels, labels)
 
 
-def validation_examples(
-    model: Path, labels: tuple[str, ...], source: TaskSource | None, data_dir: str | Path | None
-) -> Examples:
-    """Labelled texts that a model was not trained on, and that are not its test part.
+def open_validation(
+    model: Path, members: int, labels: tuple[str, ...], source: TaskSource | None, data_dir: str | Path | None
+) -> Validation:
+    """Labelled texts to measure on while a model is being made, none of them from its test part.
 
     Args:
         model: folder of the model.
+        members: how many it has.
         labels: its labels.
-        source: a file is taken whole, a folder, hub data set or name gives a tenth of its training part; when None,
-            the validation part of the model's own training.
+        source: a file is taken whole, a folder, hub data set or name gives a tenth of its training part, and all
+            members judge it; when None, what each member held out of the model's own training is judged by it.
         data_dir: where data sets known by name are looked for.
 
     Raises:
         InputError: there is no such text, or it has changed since the training.
     """
-    record = read_record(model)
     if source is not None:
         if source.test is None and Path(source.source).is_file():
-            return load_examples(source.source, labels, source.text_column, source.label_column)
-        task = source.load(data_dir, 0)
-        return _relabelled(hold_out(task.train, 0.1, 0)[1], task.labels, labels)
+            examples = load_examples(source.source, labels, source.text_column, source.label_column)
+        else:
+            task = source.load(data_dir, 0)
+            examples = _relabelled(hold_out(task.train, 0.1, 0)[1], task.labels, labels)
+        return Validation(examples, np.ones((members, len(examples)), dtype=bool))
+    record = read_record(model)
     if not record.get("task_source"):
         raise InputError(f"{model} does not say which file it was trained on; name labelled text with --task")
     remedy = "name labelled text that the model has not seen with --task"
     task = _as_trained_on(model, record, record["task_source"]["source"], "validation", remedy, data_dir)
-    settings = record["settings"]
-    return _relabelled(hold_out(task.train, settings["validation"], settings["seed"])[1], task.labels, labels)
+    fraction, seed = record["settings"]["validation"], record["settings"]["seed"]
+    judges = np.stack([held_out_rows(task.train, fraction, member_seed(seed, index)) for index in range(members)])
+    judged = np.flatnonzero(judges.any(axis=0))
+    return Validation(_relabelled(task.train.take(judged), task.labels, labels), judges[:, judged])
 
 
 def _as_trained_on(

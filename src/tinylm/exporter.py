@@ -15,7 +15,7 @@ import torch
 
 from tinylm import voting
 from tinylm.errors import InputError, TinyLMError
-from tinylm.evaluation import validation_examples
+from tinylm.evaluation import Validation, open_validation
 from tinylm.model.checkpoint import load_classifier
 from tinylm.model_card import CARD, model_card
 from tinylm.progress import Progress, Silent
@@ -37,7 +37,6 @@ from tinylm.runtime.network import Rows, groups
 from tinylm.runtime.opening import Checkpoint, load, open_checkpoint
 from tinylm.seeds import numpy_generator
 from tinylm.storage import new_folder, write_text
-from tinylm.text.examples import Examples
 from tinylm.text.task import TaskSource
 
 TOLERANCE = 1e-5
@@ -52,7 +51,7 @@ _LENGTHS = ((2,), (3,), (17,), (1000,), (2, 9, 9, 30), (1000, 2, 40))
 
 @dataclass(frozen=True)
 class Loss:
-    """What rounded weights cost on labelled text.
+    """What rounded weights cost on labelled text, where each text is judged as `evaluation.Validation` says.
 
     Attributes:
         precision: of the rounded weights.
@@ -110,7 +109,7 @@ def export(
         output: folder to write; an artefact that is there is replaced.
         precision: of the weights; `int8` and `int4` are kept if they cost little accuracy.
         max_loss: points of accuracy they may cost; where they cost more, float32 is kept, and `progress` told.
-        task: labelled text to measure that cost on; the validation part of the training when None.
+        task: labelled text to measure that cost on; when None, what each member held out of its training.
         data_dir: where data sets known by name are looked for.
         progress: who listens.
 
@@ -124,9 +123,9 @@ def export(
         raise InputError(f"{model} is exported already; give the folder that `tinylm train` wrote")
     checkpoint = open_checkpoint(model)
     source = TaskSource(str(task)) if isinstance(task, str | Path) else task
-    examples = None
+    validation = None
     if precision != "float32":
-        examples = validation_examples(model, checkpoint.labels, source, data_dir)
+        validation = open_validation(model, len(checkpoint.members), checkpoint.labels, source, data_dir)
     progress.say(f"writing {len(checkpoint.members)} member(s) as one graph, and comparing it with torch")
     graph = _graph(checkpoint, "float32")
     engine = _engine(checkpoint, graph)
@@ -137,11 +136,12 @@ def export(
             "nothing was written, please report this with the model's config.json"
         )
     committee, loss = checkpoint.classifier(engine, threads=1), None
-    if examples is not None:
-        progress.say(f"rounding the weights to {precision}, and measuring that on {len(examples):,} texts")
+    if validation is not None:
+        count = len(validation.examples)
+        progress.say(f"rounding the weights to {precision}, and measuring that on {count:,} texts")
         smaller = _graph(checkpoint, precision)
         rounded = checkpoint.classifier(_engine(checkpoint, smaller), threads=1)
-        loss = _loss(committee, rounded, precision, examples)
+        loss = _loss(committee, rounded, precision, validation)
         if loss.points <= max_loss:
             graph, committee = smaller, rounded
         else:
@@ -233,10 +233,10 @@ def _rows(checkpoint: Checkpoint) -> Iterator[list[Rows[npt.NDArray[np.int64]]]]
         yield batch
 
 
-def _loss(exact: Classifier, rounded: Classifier, precision: Precision, examples: Examples) -> Loss:
-    guesses = [committee.predict_proba(examples.texts).argmax(1) for committee in (exact, rounded)]
-    before, after = (float(np.mean(guess == examples.labels)) for guess in guesses)
-    return Loss(precision, len(examples), before, after, int(np.count_nonzero(guesses[0] != guesses[1])))
+def _loss(exact: Classifier, rounded: Classifier, precision: Precision, validation: Validation) -> Loss:
+    guesses = [validation.predictions(committee) for committee in (exact, rounded)]
+    before, after = (float(np.mean(guess == validation.examples.labels)) for guess in guesses)
+    return Loss(precision, len(validation.examples), before, after, int(np.count_nonzero(guesses[0] != guesses[1])))
 
 
 def _check_written(folder: Path, committee: Classifier) -> None:

@@ -49,8 +49,9 @@ def model_card(
     checks = [f"- In float32 its probabilities are within {difference:.0e} of the trained model's."]
     if loss is not None:
         checks.append(
-            f"- On {loss.texts:,} labelled texts that it was not trained on: accuracy {loss.exact:.2%} in float32 "
-            f"and {loss.rounded:.2%} in {loss.precision}; {loss.changed:,} texts get another label."
+            f"- On {loss.texts:,} labelled texts, each judged by the members that have not learnt its label: accuracy "
+            f"{loss.exact:.2%} in float32 and {loss.rounded:.2%} in {loss.precision}; {loss.changed:,} texts get "
+            f"another label.{' Its teachers may have learnt those labels.' if record.get('teacher') else ''}"
         )
     return f"""---
 library_name: tinylm

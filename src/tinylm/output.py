@@ -33,7 +33,7 @@ def export_lines(made: "Export") -> list[str]:
     if made.loss is not None:
         loss = made.loss
         lines.append(
-            f"accuracy on {loss.texts:,} texts that were not trained on: {loss.exact:.2%} in float32, "
+            f"accuracy on {loss.texts:,} texts held out of training: {loss.exact:.2%} in float32, "
             f"{loss.rounded:.2%} in {loss.precision}, "
             f"{abs(loss.points):.2f} points {'more' if loss.points < 0 else 'less'}; "
             f"{loss.changed:,} texts get another label"

@@ -24,6 +24,11 @@ def derive_seed(seed: int, purpose: str, *keys: int) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") >> 1
 
 
+def member_seed(seed: int, index: int) -> int:
+    """The seed of one member of a committee, from which its weights, its order and its validation part come."""
+    return derive_seed(seed, "member", index)
+
+
 def numpy_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator:
     """A NumPy generator for one purpose; see `derive_seed`."""
     return np.random.default_rng(derive_seed(seed, purpose, *keys))

@@ -18,6 +18,7 @@ from tinylm.errors import DivergedError, InputError, InterruptedByUserError, Tin
 from tinylm.model.checkpoint import load_classifier, load_masked_language_model
 from tinylm.model.config import Conv2dFrontEnd
 from tinylm.model.heads import MaskedLanguageModel, initialise
+from tinylm.seeds import member_seed
 from tinylm.text.examples import Examples, Task, hold_out
 from tinylm.text.tokens import Pairs, split_documents
 from tinylm.train import loop as loop_module
@@ -339,7 +340,7 @@ def test_fine_tuning_takes_as_long_where_nothing_is_asked(finetune, task, tmp_pa
     monkeypatch.setattr("tinylm.train.classification.Loop", Asked)
     with pytest.raises(InterruptedByUserError):
         finetune(tmp_path / "model", steps=None, batch_size=64)
-    assert asked == [default_updates(len(hold_out(task.train, 0.1, seed=0)[0]), 64)]
+    assert asked == [default_updates(len(hold_out(task.train, 0.1, member_seed(0, 0))[0]), 64)]
     assert asked[0] < 1000
 
 

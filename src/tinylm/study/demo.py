@@ -125,7 +125,7 @@ def _charts(output: Path) -> Iterator[Chart]:
     )
     finetuned = sorted(output.glob("member-*"))
     yield Chart(
-        "Fine-tuning: accuracy on the validation part",
+        "Fine-tuning: accuracy on the part that each member held out",
         "updates",
         "accuracy",
         [curve for folder in finetuned for curve in _curves(folder, "step", "accuracy")],

@@ -85,12 +85,18 @@ def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, 
     Returns:
         (training, validation), each in the order of `examples`.
     """
+    held = held_out_rows(examples, fraction, seed)
+    return examples.take(np.flatnonzero(~held)), examples.take(np.flatnonzero(held))
+
+
+def held_out_rows(examples: Examples, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Which rows `hold_out` gives to validation: shape (n,)."""
     held = held_out_mask(examples.labels, examples.texts, held_out_shares(examples.labels, fraction), seed)
     for label in set(examples.labels.tolist()):
         rows = np.flatnonzero(examples.labels == label)
         if not held[rows].any() and len(rows) > 1:
             held[rows[-1]] = True
-    return examples.take(np.flatnonzero(~held)), examples.take(np.flatnonzero(held))
+    return held
 
 
 def held_out_shares(labels: Labels, fraction: float) -> dict[int, int]:

@@ -14,6 +14,7 @@ from tinylm.text.examples import (
     Labels,
     Task,
     held_out_mask,
+    held_out_rows,
     held_out_shares,
     hold_out,
     sample_per_label,
@@ -26,7 +27,17 @@ from tinylm.text.lines import plain_suffix
 from tinylm.text.named import local_folder
 from tinylm.text.rows import is_supported
 
-__all__ = ["TEST_FRACTION", "Examples", "Task", "TaskSource", "hold_out", "load_examples", "load_task", "read_texts"]
+__all__ = [
+    "TEST_FRACTION",
+    "Examples",
+    "Task",
+    "TaskSource",
+    "held_out_rows",
+    "hold_out",
+    "load_examples",
+    "load_task",
+    "read_texts",
+]
 
 TEST_FRACTION = 0.2
 """Of a source without a test part, stratified."""

@@ -10,7 +10,7 @@ from tinylm.model.checkpoint import load_masked_language_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import SequenceClassifier, initialise
 from tinylm.progress import Progress
-from tinylm.seeds import derive_seed
+from tinylm.seeds import member_seed
 from tinylm.text.examples import Task, hold_out
 from tinylm.text.tokenizer import Tokenizer
 from tinylm.train.classification import Answered, Classification, train_classifier
@@ -43,6 +43,8 @@ def finetune_member(
 ) -> None:
     """Fine-tune one member into `folder`, going on from its checkpoint where there is one.
 
+    Each member holds out a part of its own to validate on, so that nearly every label is learnt by some members.
+
     Args:
         folder: where the finished model goes.
         index: which member; its seed is made of this and `settings.seed`.
@@ -58,10 +60,9 @@ def finetune_member(
         DivergedError: the loss exploded.
         InputError: a label has too few examples, the disk is too full, or the checkpoint is of another model.
     """
-    seed = derive_seed(settings.seed, "member", index)
+    seed = member_seed(settings.seed, index)
     train, validation = (
-        Answered(part.texts, torch.from_numpy(part.labels))
-        for part in hold_out(task.train, settings.validation, settings.seed)
+        Answered(part.texts, torch.from_numpy(part.labels)) for part in hold_out(task.train, settings.validation, seed)
     )
     model = _start(start, len(task.labels), seed).to(world.device)
     member = replace(settings, seed=seed, learning_rate=settings.learning_rate or default_learning_rate(model.config))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import IGNORED, Bag, MaskedLanguageModel, SampledVocabulary, initialise
 from tinylm.progress import Progress
-from tinylm.seeds import derive_seed, numpy_generator, torch_generator
+from tinylm.seeds import member_seed, numpy_generator, torch_generator
 from tinylm.text.token_file import entropy
 from tinylm.text.tokenizer import Tokenizer
 from tinylm.text.tokens import FirstTokens, Packed, Pairs, Rows, TokenFile, split_documents
@@ -258,7 +258,7 @@ def pretrain_member(
     train, validation = (_view(settings, tokens, documents[part], shape.positions) for part in parts)
     member = replace(
         settings,
-        seed=derive_seed(settings.seed, "member", index),
+        seed=member_seed(settings.seed, index),
         learning_rate=settings.learning_rate or default_learning_rate(shape),
     ).ending(budget="10m")
     model = MaskedLanguageModel(shape)
