@@ -156,7 +156,7 @@ def _minilm_finetuned(task: Task, seed: int, data: Path) -> Guesses:
     """All of the encoder trained on the labels, at the usual rates: 3 epochs, or 500 updates where that is more."""
     del data
     torch.manual_seed(seed)
-    encoder, classifier = _MiniLM(128), nn.Linear(384, len(task.labels))
+    encoder, classifier = _MiniLM(128).train(), nn.Linear(384, len(task.labels))
     rates = [{"params": encoder.parameters(), "lr": 5e-5}, {"params": classifier.parameters(), "lr": 1e-3}]
     optimiser = torch.optim.AdamW(rates, weight_decay=0.01)
     order = Order(np.array([len(text) for text in task.train.texts]), 32, seed)
