@@ -117,12 +117,10 @@ def _minilm_encoder() -> Callable[[tuple[str, ...]], npt.NDArray[np.float32]]:
     encoder = _MiniLM(256).eval()
     known: dict[str, npt.NDArray[np.float32]] = {}
 
-    @torch.inference_mode()
     def embed(texts: tuple[str, ...]) -> npt.NDArray[np.float32]:
-        new = sorted({text for text in texts if text not in known}, key=len)
-        for start in range(0, len(new), 64):
-            part = new[start : start + 64]
-            known.update(zip(part, torch.nn.functional.normalize(encoder(part), dim=1).numpy(), strict=True))
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            known.update(zip(new, nn.functional.normalize(encoder.embeddings(new), dim=1).numpy(), strict=True))
         return np.stack([known[text] for text in texts])
 
     return embed
@@ -151,6 +149,15 @@ class _MiniLM(nn.Module):
         real = batch["attention_mask"][:, :, None]
         return (self.encoder(**batch).last_hidden_state * real).sum(1) / real.sum(1)
 
+    @torch.inference_mode()
+    def embeddings(self, texts: Sequence[str]) -> Tensor:
+        """Of many texts, in their order, computed on batches of like length."""
+        by_length = np.argsort([len(text) for text in texts], kind="stable")
+        found = torch.empty(len(texts), self.encoder.config.hidden_size)
+        for rows in np.array_split(by_length, -(-len(by_length) // 64)):
+            found[torch.from_numpy(rows)] = self([texts[row] for row in rows])
+        return found
+
 
 def _minilm_finetuned(task: Task, seed: int, data: Path) -> Guesses:
     """All of the encoder trained on the labels, at the usual rates: 3 epochs, or 500 updates where that is more."""
@@ -173,13 +180,8 @@ def _minilm_finetuned(task: Task, seed: int, data: Path) -> Guesses:
         optimiser.step()
         schedule.step()
         optimiser.zero_grad()
-    encoder.eval()
-    by_length = np.argsort([len(text) for text in task.test.texts])
-    guesses = np.empty(len(by_length), np.int64)
     with torch.inference_mode():
-        for rows in np.array_split(by_length, -(-len(by_length) // 64)):
-            guesses[rows] = classifier(encoder([task.test.texts[row] for row in rows])).argmax(1).numpy()
-    return guesses
+        return classifier(encoder.eval().embeddings(task.test.texts)).argmax(1).numpy()
 
 
 def _model2vec(task: Task, seed: int, data: Path) -> Guesses:
