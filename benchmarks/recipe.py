@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of the data sets")
     parser.add_argument("--recipes", nargs="*", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--budgets", nargs="+", default=["3m", "10m"], help="pre-training of a member")
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--tasks", nargs="+", choices=[*TASKS, "fewrel-marked"], default=TASKS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="a committee of each kind for each")
     parser.add_argument("--members", type=int, default=4, help="of a committee")
     parser.add_argument("--preset", help="shape of the members, in place of the recipe's")

@@ -1,5 +1,6 @@
 """How good a committee is on labelled text: its measures, those of its members, and of every smaller committee."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,7 @@ def examples_to_evaluate(
         remedy = "put rows that the model has not seen in a file of their own"
         task = _as_trained_on(model, record, source.source, "test", remedy, data_dir)
         return _relabelled(task.test, task.labels, labels)
-    if source.test is None and Path(source.source).is_file():
-        return load_examples(source.source, labels, source.text_column, source.label_column)
-    task = source.load(data_dir, 0)
-    return _relabelled(task.test, task.labels, labels)
+    return _whole_or_part(source, labels, data_dir, lambda task: task.test)
 
 
 def open_validation(
@@ -113,11 +111,7 @@ def open_validation(
         InputError: there is no such text, or it has changed since the training.
     """
     if source is not None:
-        if source.test is None and Path(source.source).is_file():
-            examples = load_examples(source.source, labels, source.text_column, source.label_column)
-        else:
-            task = source.load(data_dir, 0)
-            examples = _relabelled(hold_out(task.train, 0.1, 0)[1], task.labels, labels)
+        examples = _whole_or_part(source, labels, data_dir, lambda task: hold_out(task.train, 0.1, 0)[1])
         return Validation(examples, np.ones((members, len(examples)), dtype=bool))
     record = read_record(model)
     if not record.get("task_source"):
@@ -128,6 +122,16 @@ def open_validation(
     judges = np.stack([held_out_rows(task.train, fraction, member_seed(seed, index)) for index in range(members)])
     judged = np.flatnonzero(judges.any(axis=0))
     return Validation(_relabelled(task.train.take(judged), task.labels, labels), judges[:, judged])
+
+
+def _whole_or_part(
+    source: TaskSource, labels: tuple[str, ...], data_dir: str | Path | None, part: Callable[[Task], Examples]
+) -> Examples:
+    """The whole of a file, or a part of a folder, hub data set or name."""
+    if source.test is None and Path(source.source).is_file():
+        return load_examples(source.source, labels, source.text_column, source.label_column)
+    task = source.load(data_dir, 0)
+    return _relabelled(part(task), task.labels, labels)
 
 
 def _as_trained_on(

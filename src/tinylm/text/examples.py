@@ -91,7 +91,7 @@ def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, 
 
 def held_out_rows(examples: Examples, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
     """Which rows `hold_out` gives to validation: shape (n,)."""
-    held = held_out_mask(examples.labels, examples.texts, held_out_shares(examples.labels, fraction), seed)
+    held = choose_whole_groups(examples.labels, examples.texts, held_out_shares(examples.labels, fraction), seed)
     for label in set(examples.labels.tolist()):
         rows = np.flatnonzero(examples.labels == label)
         if not held[rows].any() and len(rows) > 1:
@@ -105,7 +105,7 @@ def held_out_shares(labels: Labels, fraction: float) -> dict[int, int]:
     return {label: min(max(1, round(fraction * count)), count - 1) for label, count in counts.items()}
 
 
-def held_out_mask(
+def choose_whole_groups(
     labels: Labels, groups: Sequence[Hashable], shares: Mapping[int, int], seed: int
 ) -> npt.NDArray[np.bool_]:
     """Choose rows so that each label has its share and no group is parted.

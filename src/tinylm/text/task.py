@@ -13,7 +13,7 @@ from tinylm.text.examples import (
     Examples,
     Labels,
     Task,
-    held_out_mask,
+    choose_whole_groups,
     held_out_rows,
     held_out_shares,
     hold_out,
@@ -240,7 +240,7 @@ def _build(
         if test_per_label is not None:
             counts = Counter(train.labels.tolist())
             shares = {label: min(test_per_label, counts[label] // 2) for label in counts}
-        held = held_out_mask(train.labels, train_rows.groups, shares, seed)
+        held = choose_whole_groups(train.labels, train_rows.groups, shares, seed)
         train, test = train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
         what = f"{TEST_FRACTION:.0%} of each label" if test_per_label is None else f"{test_per_label} rows a label"
         notes.append(f"{train_rows.source} has no test part: {what} held out as one, no text on both sides.")
