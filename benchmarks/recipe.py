@@ -14,7 +14,7 @@ the machine to itself, since the clock decides how much is learnt.
 
 import argparse
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -71,19 +71,22 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of the table: accuracy in per cent, one a seed, for each task; tokens of pre-training, one a member."""
+    """A row of the table: accuracy in per cent by seed, for each task; tokens of pre-training, one a member."""
 
     name: str
     kind: str
     recipe: str | None
     minutes: float
     tokens: tuple[int, ...]
-    measured: tuple[tuple[float, ...], ...]
+    measured: tuple[Mapping[int, float], ...]
 
     def show(self) -> None:
         """Print it: mean, standard deviation over seeds, and how many seeds."""
         tokens = f"{statistics.mean(self.tokens) / 1e6:.0f}" if self.tokens else ""
-        print(f"| {self.name} | {tokens} | {' | '.join(map(_spread, self.measured))} |", flush=True)
+        print(
+            f"| {self.name} | {tokens} | {' | '.join(_spread(list(of_task.values())) for of_task in self.measured)} |",
+            flush=True,
+        )
 
 
 def _rival(name: str, bench: Bench, arguments: argparse.Namespace) -> _Row:
@@ -91,7 +94,9 @@ def _rival(name: str, bench: Bench, arguments: argparse.Namespace) -> _Row:
         return rival_accuracy(name, task, seed, bench.data, bench.results)
 
     found = [_known_seeds(partial(accuracy, task), arguments.seeds) for task in arguments.tasks]
-    return _Row(name, name, None, 0.0, (), tuple(tuple(100 * value for value in of_task) for of_task in found))
+    return _Row(
+        name, name, None, 0.0, (), tuple({seed: 100 * value for seed, value in of_task.items()} for of_task in found)
+    )
 
 
 def _committees(
@@ -117,22 +122,23 @@ def _committees(
     if distil:
         kinds["distilled into one member"] = lambda run: run.distilled
     minutes = 0.0 if scratch else seconds_of(budget) / 60
-    tokens = tuple(count for run in runs[0] for count in run.tokens)
+    tokens = tuple(count for run in runs[0].values() for count in run.tokens)
     made = []
     for kind, value in kinds.items():
         measured = tuple(
-            tuple(100 * accuracy for run in of_task if (accuracy := value(run)) is not None) for of_task in runs
+            {seed: 100 * accuracy for seed, run in of_task.items() if (accuracy := value(run)) is not None}
+            for of_task in runs
         )
         made.append(_Row(f"{name}, {kind}", kind, recipe_name, minutes, tokens, measured))
     return made
 
 
-def _known_seeds(measure: Callable[[int], Measured], seeds: Sequence[int]) -> list[Measured]:
+def _known_seeds(measure: Callable[[int], Measured], seeds: Sequence[int]) -> dict[int, Measured]:
     """What is measured of each seed, without those that are not known where nothing is run."""
-    found = []
+    found = {}
     for seed in seeds:
         with suppress(UnknownResultError):
-            found.append(measure(seed))
+            found[seed] = measure(seed)
     return found
 
 
@@ -144,7 +150,7 @@ def _draw(file: Path, rows: Sequence[_Row], tasks: Sequence[str]) -> None:
             if not measured:
                 continue
             if row.recipe is None:
-                rivals.append(Rival(task, row.name, statistics.mean(measured)))
+                rivals.append(Rival(task, row.name, measured))
             elif row.recipe == next(iter(RECIPES)):
                 points.append(Point(task, row.kind, row.minutes, measured))
     draw(file, points, rivals)

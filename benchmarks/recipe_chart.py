@@ -1,11 +1,14 @@
 """Accuracy against minutes of pre-training, a panel a task, with what a user would pick instead as lines."""
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")
 _WIDTH = 300
+_LABEL_POINTS = 0.3
+"""Per cent: labels of lines that are nearer to each other would overlap."""
 
 
 @dataclass(frozen=True)
@@ -16,13 +19,13 @@ class Point:
         task: what was learnt.
         name: of the curve.
         minutes: of pre-training a member.
-        accuracies: per cent, one a seed.
+        accuracies: per cent, by seed.
     """
 
     task: str
     name: str
     minutes: float
-    accuracies: tuple[float, ...]
+    accuracies: Mapping[int, float]
 
 
 @dataclass(frozen=True)
@@ -32,16 +35,20 @@ class Rival:
     Attributes:
         task: what was learnt.
         name: of the rival.
-        accuracy: per cent, mean over the seeds.
+        accuracies: per cent, by seed.
     """
 
     task: str
     name: str
-    accuracy: float
+    accuracies: Mapping[int, float]
 
 
 def draw(file: Path, points: Sequence[Point], rivals: Sequence[Rival]) -> None:
-    """Draw curves through the means over seeds, with each seed as a dot, into an .svg or .png file."""
+    """Draw into an .svg or .png file, with each seed as a dot.
+
+    Samples of a task differ in how hard they are, so lines are means over the same seeds from end to end: those of
+    which every point of the task is measured, or all that a line has where it has none of them.
+    """
     import altair as alt  # noqa: PLC0415
     import vl_convert  # noqa: PLC0415
 
@@ -62,25 +69,36 @@ def draw(file: Path, points: Sequence[Point], rivals: Sequence[Rival]) -> None:
             axis=alt.Axis(values=minutes, grid=False),
             scale=alt.Scale(type="symlog", constant=1, domain=[0, minutes[-1]], nice=False),
         )
-        of_accuracy = {"title": None if panels else "accuracy, %", "scale": alt.Scale(zero=False)}
-        y = alt.Y("accuracy:Q", **of_accuracy)
+        y = alt.Y("accuracy:Q", title=None if panels else "accuracy, %", scale=alt.Scale(zero=False))
+        shared = set.intersection(*(set(point.accuracies) for point in own))
         seeds = [
             {"name": point.name, "minutes": point.minutes, "accuracy": accuracy}
             for point in own
-            for accuracy in point.accuracies
+            for accuracy in point.accuracies.values()
         ]
-        curves = alt.Chart(alt.InlineData(values=seeds)).encode(x=x, color=colour)
-        levels = alt.Chart(
-            alt.InlineData(values=[{"name": r.name, "accuracy": r.accuracy} for r in rivals if r.task == task])
-        ).encode(y=y)
+        means = [
+            {"name": point.name, "minutes": point.minutes, "accuracy": _mean(point.accuracies, shared)} for point in own
+        ]
+        heights = {rival.name: _mean(rival.accuracies, shared) for rival in rivals if rival.task == task}
+        fixed = [
+            {
+                "name": name,
+                "accuracy": accuracy,
+                "below": any(0 < other - accuracy < _LABEL_POINTS for other in heights.values()),
+            }
+            for name, accuracy in heights.items()
+        ]
+        dots = alt.Chart(alt.InlineData(values=seeds)).encode(x=x, y=y, color=colour)
+        curves = alt.Chart(alt.InlineData(values=means)).encode(x=x, y=y, color=colour)
+        levels = alt.Chart(alt.InlineData(values=fixed)).encode(y=y)
         panels.append(
             alt.layer(
                 levels.mark_rule(strokeDash=[4, 3], color="#888"),
-                levels.mark_text(align="right", dy=-5, color="#555", fontSize=10).encode(
+                levels.mark_text(align="right", dy=alt.expr("datum.below ? 8 : -5"), color="#555", fontSize=10).encode(
                     text="name:N", x=alt.value(_WIDTH)
                 ),
-                curves.mark_line(strokeWidth=2).encode(y=alt.Y("mean(accuracy):Q", **of_accuracy)),
-                curves.mark_point(size=14, filled=True, opacity=0.7).encode(y=y),
+                curves.mark_line(strokeWidth=2),
+                dots.mark_point(size=14, filled=True, opacity=0.7),
             ).properties(width=_WIDTH, height=320, title=task)
         )
     specification = (
@@ -95,3 +113,7 @@ def draw(file: Path, points: Sequence[Point], rivals: Sequence[Rival]) -> None:
         file.write_text(vl_convert.vegalite_to_svg(specification), encoding="utf-8")
     else:
         file.write_bytes(vl_convert.vegalite_to_png(specification, scale=2))
+
+
+def _mean(accuracies: Mapping[int, float], seeds: set[int]) -> float:
+    return statistics.mean(accuracies[seed] for seed in seeds.intersection(accuracies) or accuracies)
