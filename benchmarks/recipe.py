@@ -83,10 +83,7 @@ class _Row:
     def show(self) -> None:
         """Print it: mean, standard deviation over seeds, and how many seeds."""
         tokens = f"{statistics.mean(self.tokens) / 1e6:.0f}" if self.tokens else ""
-        print(
-            f"| {self.name} | {tokens} | {' | '.join(_spread(list(of_task.values())) for of_task in self.measured)} |",
-            flush=True,
-        )
+        print(f"| {self.name} | {tokens} | {' | '.join(map(_spread, self.measured))} |", flush=True)
 
 
 def _rival(name: str, bench: Bench, arguments: argparse.Namespace) -> _Row:
@@ -184,7 +181,8 @@ def _is(number: type, text: str) -> bool:
     return True
 
 
-def _spread(accuracies: Sequence[float]) -> str:
+def _spread(measured: Mapping[int, float]) -> str:
+    accuracies = list(measured.values())
     if len(accuracies) < 2:
         return f"{accuracies[0]:.1f} (1)" if accuracies else "-"
     return f"{statistics.mean(accuracies):.1f} ± {statistics.stdev(accuracies):.1f} ({len(accuracies)})"
