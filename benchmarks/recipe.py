@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--preset", help="shape of the members, in place of the recipe's")
     parser.add_argument("--pretrain", nargs="*", default=[], metavar="NAME=VALUE", help="changes to pre-training")
     parser.add_argument("--finetune", nargs="*", default=[], metavar="NAME=VALUE", help="changes to fine-tuning")
-    parser.add_argument("--distil", nargs="*", metavar="NAME=VALUE", help="also teach committees into one member")
+    parser.add_argument("--distil", nargs="*", metavar="NAME=VALUE", help="also teach committees to members")
     parser.add_argument("--test", action="store_true", help="the test parts, with rivals and from scratch")
     parser.add_argument("--rivals", nargs="*", choices=RIVALS, default=list(RIVALS), help="with --test; all")
     parser.add_argument("--results", type=Path, default=RUNS / "results.json", help="what is known already")
@@ -118,6 +118,7 @@ def _committees(
     }
     if distil:
         kinds["distilled into one member"] = lambda run: run.distilled
+        kinds[f"distilled into {arguments.members}"] = lambda run: run.pupils
     minutes = 0.0 if scratch else seconds_of(budget) / 60
     tokens = tuple(count for run in runs[0].values() for count in run.tokens)
     made = []

@@ -69,17 +69,19 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Of each member, of their vote, and of one member that was taught by the committee, 0 to 1.
+    """Of each member, of their vote, and of members that were taught by the committee, 0 to 1.
 
     Attributes:
         tokens: that each member was pre-trained on.
-        distilled: None where it was not asked for, or is not known.
+        distilled: of one that was taught; None where it was not asked for, or is not known.
+        pupils: of the vote of as many as the committee has, all taught; None likewise.
     """
 
     members: tuple[float, ...]
     committee: float
     tokens: tuple[int, ...]
     distilled: float | None
+    pupils: float | None
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Bench:
             task: what it is fine-tuned to.
             seed: of weights, data order and sample.
             from_scratch: keep of the pre-trained members only shape and vocabulary.
-            distil: also teach the committee into one member.
+            distil: also teach the committee into one member, and into as many as it has.
 
         Raises:
             UnknownResultError: the committee's result is not known, and nothing shall be run.
@@ -142,24 +144,26 @@ class Bench:
                 "tokens": [] if from_scratch else [_tokens(member) for member in base.members],
             }
 
-        def distilled() -> Facts:
-            if not folder.is_dir():
-                committee()
-            return {"accuracy": self._distil(folder, distillation, task, seed)}
+        def distilled(members: int) -> float | None:
+            def measure() -> Facts:
+                if not folder.is_dir():
+                    committee()
+                return {"accuracy": self._distil(folder, members, distillation, task, seed)}
 
-        measured = self.results.of(made, committee)
-        pupil = None
-        if distil:
             taught = {
                 **made,
-                "kind": "distilled",
+                "kind": "distilled" if members == 1 else "pupils",
                 "distillation": asdict(distillation),
                 "texts": _UNLABELLED_PER_LABEL.get(task),
             }
-            # The committee may be known where its pupil is not.
+            # The committee may be known where its pupils are not.
             with suppress(UnknownResultError):
-                pupil = self.results.of(taught, distilled)["accuracy"]
-        return Accuracy(tuple(measured["members"]), measured["committee"], tuple(measured["tokens"]), pupil)
+                return float(self.results.of(taught, measure)["accuracy"])
+            return None
+
+        measured = self.results.of(made, committee)
+        pupil, pupils = (distilled(1), distilled(self.members)) if distil else (None, None)
+        return Accuracy(tuple(measured["members"]), measured["committee"], tuple(measured["tokens"]), pupil, pupils)
 
     def _base(self, preset: str, settings: PretrainSettings) -> pipeline.Base:
         made = {
@@ -178,13 +182,15 @@ class Bench:
             progress=_progress(),
         )
 
-    def _distil(self, committee: Path, settings: DistillSettings, task: str, seed: int) -> float:
-        """Accuracy of a committee taught into one member, 0 to 1."""
+    def _distil(self, committee: Path, members: int, settings: DistillSettings, task: str, seed: int) -> float:
+        """Accuracy of a committee taught into some of its members, 0 to 1."""
         folder = committee.with_name(f"{committee.name}-distilled")
         part = load_part(task, seed, self.data, test=self.test)
         texts = _unlabelled(task, seed, self.data, measured=part)
-        pupil = pipeline.distill(committee, texts, output=folder, settings=settings, resume=True, progress=_progress())
-        return float(np.mean(pupil.predict_proba(part.test.texts).argmax(1) == part.test.labels))
+        taught = pipeline.distill(
+            committee, texts, output=folder, members=members, settings=settings, resume=True, progress=_progress()
+        )
+        return float(np.mean(taught.predict_proba(part.test.texts).argmax(1) == part.test.labels))
 
 
 def _progress() -> TerminalProgress:

@@ -268,6 +268,12 @@ def _exported_teacher():
 
 
 @prepared
+def _too_many_pupils():
+    """more pupils than there are members"""
+    _committee()
+
+
+@prepared
 def _nothing_to_distill_on():
     """nothing to distill on"""
     _committee()

@@ -164,10 +164,11 @@ def test_distill_says_what_to_type_next(here, tmp_path):
     assert following.code == 0 and following.out.splitlines()[0].endswith(" on 12 texts")
 
 
-def test_distill_takes_settings_from_a_file_and_a_column_and_a_number_of_texts(here, tmp_path):
-    options = ("--config", "fast.toml", "--corpus-column", "text", "--documents", "20")
+def test_distill_takes_settings_from_a_file_a_column_and_numbers_of_texts_and_members(here, tmp_path):
+    options = ("--config", "fast.toml", "--corpus-column", "text", "--documents", "20", "--members", "2")
     ran = call("distill", "model", "--corpus", "labels.csv", "-o", tmp_path / "one", *options, "--dropout", "0.25")
     assert ran.code == 0 and "on 2 unseen texts" in ran.err
+    assert len(list((tmp_path / "one").glob("member-*"))) == 2
     asked = json.loads((tmp_path / "one" / "run.json").read_text())["distillation"]
     assert (asked["steps"], asked["precision"], asked["dropout"]) == (3, "float32", 0.25)
 

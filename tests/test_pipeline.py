@@ -253,7 +253,7 @@ def test_members_are_judges_of_what_they_did_not_train_on(desk, teacher, monkeyp
 def test_each_text_is_asked_once_and_answered_by_the_vote(teacher, tmp_path, monkeypatch):
     learnt = {}
 
-    def learn(folder, start, texts, answers, *_):
+    def learn(folder, _, start, texts, answers, *__):
         learnt.update(folder=folder, start=start, texts=texts, answers=answers)
         raise InterruptedByUserError
 
@@ -268,13 +268,25 @@ def test_each_text_is_asked_once_and_answered_by_the_vote(teacher, tmp_path, mon
     assert learnt["answers"].dtype == np.float32
 
 
-def test_distillation_begins_with_the_first_member(teacher, desk, tmp_path):
-    pupil = tinylm.distill(
-        teacher, desk / "notes.txt", output=tmp_path / "out", steps=1, learning_rate=1e-30, precision="float32"
-    )
-    first, second = tinylm.load(teacher).votes(TEXTS)
-    np.testing.assert_allclose(pupil.predict_proba(TEXTS), first, atol=1e-6)
-    assert np.abs(first - second).max() > 1e-4
+def test_each_pupil_begins_with_its_own_member_and_they_vote_as_their_teacher(teacher, desk, tmp_path):
+    asked = {"output": tmp_path / "out", "steps": 1, "learning_rate": 1e-30, "precision": "float32"}
+    pupil = tinylm.distill(teacher, desk / "notes.txt", **asked)
+    votes = tinylm.load(teacher).votes(TEXTS)
+    np.testing.assert_allclose(pupil.votes(TEXTS), votes[:1], atol=1e-6)
+    assert np.abs(votes[0] - votes[1]).max() > 1e-4
+    heard = Heard()
+    both = tinylm.distill(teacher, desk / "notes.txt", **asked, members=2, resume=True, progress=heard)
+    np.testing.assert_allclose(both.votes(TEXTS), votes, atol=1e-6)
+    assert both.vote == "logit"
+    assert heard.said[0] == f"member 0 is taught already: {tmp_path / 'out' / 'member-0'}"
+    assert heard.said[1].startswith("distilling into member 1: 1 updates in ")
+
+
+def test_no_more_pupils_than_members(teacher, desk, tmp_path):
+    for members, message in ((3, "has 2 members to teach, not 3; ask for no more than it has"), (0, "members is 0")):
+        with pytest.raises(InputError, match=message):
+            tinylm.distill(teacher, desk / "notes.txt", output=tmp_path / "out", members=members, **SHORT)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_part_of_the_corpus_is_drawn_by_seed(teacher, desk, tmp_path):
@@ -327,5 +339,5 @@ def test_a_finished_pupil_is_left_alone_and_must_be_asked_for_as_it_was(pupil, t
             tinylm.distill(**given, resume=True)
     assert heard.said == []
     tinylm.distill(teacher, desk / "notes.txt", **asked, resume=True)
-    assert heard.said == [f"the committee is distilled already: {pupil / 'member-0'}"]
+    assert heard.said == [f"member 0 is taught already: {pupil / 'member-0'}"]
     assert before == {path: path.stat().st_mtime_ns for path in pupil.glob("member-0/*")} and len(before) > 4

@@ -278,6 +278,7 @@ def distill(
     *,
     corpus: str,
     output: _Output,
+    members: int = 1,
     corpus_column: str | None = None,
     documents: int | None = None,
     data_dir: Path | None = None,
@@ -290,6 +291,7 @@ def distill(
         model: folder of a committee that `tinylm train` or `tinylm finetune` wrote.
         corpus: texts such as the model will be asked about, in any format that a corpus of `tinylm train` may have.
         output: folder to write.
+        members: of the committee's members to teach, which then vote; more of them answer better, and slower.
         corpus_column: column of the text; found by the usual names.
         documents: texts to use, drawn by seed; all by default.
         data_dir: where data sets known by name are looked for; else TINYLM_DATA, else the hub.
@@ -301,6 +303,7 @@ def distill(
         model,
         corpus,
         output=output,
+        members=members,
         documents=documents,
         text_column=corpus_column,
         data_dir=data_dir,

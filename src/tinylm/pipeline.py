@@ -280,6 +280,7 @@ def distill(
     corpus: str | Path | Sequence[str] | Corpus,
     *,
     output: str | Path,
+    members: int = 1,
     documents: int | None = None,
     text_column: str | None = None,
     data_dir: str | Path | None = None,
@@ -290,12 +291,14 @@ def distill(
 ) -> Classifier:
     """Teach a committee into one member, which answers in a fraction of the time, on text without labels.
 
-    The committee answers each text; its first member goes on learning until it answers alike.
+    The committee answers each text; its first member goes on learning until it answers alike. Further members may do
+    the same, and vote as the committee does.
 
     Args:
         model: folder of a committee as it was trained.
         corpus: texts such as it will be asked about, of which as much is read as a member can; see `open_corpus`.
-        output: folder to write: a committee of one.
+        output: folder to write.
+        members: how many of the committee's members are taught, the first ones.
         documents: how many texts to use, drawn by seed; all when None.
         text_column: the column of the text; found by the usual names when None.
         data_dir: where data sets known by name are looked for.
@@ -305,18 +308,21 @@ def distill(
         changes: fields of `DistillSettings`, such as `budget="5m"`.
 
     Raises:
-        InputError: bad text, settings or folder, or a model that is no committee of trained members.
+        InputError: bad text, settings or folder, or a model that is no committee of so many trained members.
         InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
         DivergedError: the loss exploded.
     """
     settings = replace(settings or DistillSettings(), **changes)
     _require_one_process()
+    _require_members(members)
     model, output, progress = Path(model), Path(output), progress or Silent()
     if (model / ARTEFACT).is_file():
         raise InputError(f"{model} was exported, and members are taught before that; give the folder it was made from")
     committee = load(model, threads=os.cpu_count() or 1)
     if len(committee) < 2:
         raise InputError(f"{model} has one member only, and nothing to learn from others; give a committee")
+    if members > len(committee):
+        raise InputError(f"{model} has {len(committee)} members to teach, not {members}; ask for no more than it has")
     if not isinstance(corpus, Corpus):
         corpus = open_corpus(
             corpus, text_column=text_column, documents=documents, seed=settings.seed, data_dir=data_dir
@@ -332,16 +338,19 @@ def distill(
         "distillation": asdict(settings),
     }
     claim(output, record, resume=resume)
-    (name,) = member_names(1)
-    target = output / name
-    if (target / CONFIG).is_file():
-        progress.say(f"the committee is distilled already: {target}")
-    else:
+    names = member_names(members)
+    untaught = [index for index, name in enumerate(names) if not (output / name / CONFIG).is_file()]
+    for index in range(members):
+        if index not in untaught:
+            progress.say(f"member {index} is taught already: {output / names[index]}")
+    if untaught:
         texts = list(dict.fromkeys(corpus.documents()))
         answers = _answers(committee, texts, progress)
-        start = model / read_committee(model).members[0]
-        distill_member(target, start, texts, answers, settings, join_world(), progress)
-    write_committee(output, [name], committee.labels, committee.vote)
+        starts = read_committee(model).members
+        for index in untaught:
+            start = model / starts[index]
+            distill_member(output / names[index], index, start, texts, answers, settings, join_world(), progress)
+    write_committee(output, names, committee.labels, committee.vote)
     return load(output)
 
 

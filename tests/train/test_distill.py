@@ -49,7 +49,7 @@ def distill(start, taught, documents, alone, listener):
         heard = listener(interrupt_at)
         chosen = DistillSettings(**({"steps": 60, "batch_size": 16, "precision": "float32"} | settings))
         answers = taught(texts) if answers is None else answers
-        distill_member(folder, start, texts, answers, chosen, alone, heard)
+        distill_member(folder, 0, start, texts, answers, chosen, alone, heard)
         return heard.said
 
     return run

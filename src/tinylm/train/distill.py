@@ -22,6 +22,7 @@ _UPDATES = 3000
 
 def distill_member(
     folder: Path,
+    index: int,
     start: Path,
     texts: Sequence[str],
     answers: npt.NDArray[np.float32],
@@ -31,8 +32,11 @@ def distill_member(
 ) -> None:
     """Teach one member into `folder`, going on from its checkpoint where there is one.
 
+    All members read the texts in the same order; they differ in where they start.
+
     Args:
         folder: where the finished model goes.
+        index: which member.
         start: the folder of a fine-tuned member, whose weights it starts from.
         texts: n of them, no two alike.
         answers: (n, classes) probabilities that the committee gives them.
@@ -53,6 +57,7 @@ def distill_member(
     )
     settings = replace(settings, learning_rate=settings.learning_rate or default_learning_rate(model.config))
     settings = settings.ending(steps=_UPDATES)
-    job = Classification("distilling the committee", model.to(world.device), tokenizer, train, validation, settings)
+    name = f"distilling into member {index}"
+    job = Classification(name, model.to(world.device), tokenizer, train, validation, settings)
     measured = f"agreement with the committee on {len(validation.texts):,} unseen texts"
     train_classifier(job, folder, labels, measured, world, progress)
