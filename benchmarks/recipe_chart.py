@@ -7,8 +7,8 @@ from pathlib import Path
 
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")
 _WIDTH = 300
-_LABEL_POINTS = 0.3
-"""Per cent: labels of lines that are nearer to each other would overlap."""
+_LABEL_SHARE = 0.04
+"""Of a panel's height: labels of lines that are nearer to each other would overlap."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,13 @@ def draw(file: Path, points: Sequence[Point], rivals: Sequence[Rival]) -> None:
             {"name": point.name, "minutes": point.minutes, "accuracy": _mean(point.accuracies, shared)} for point in own
         ]
         heights = {rival.name: _mean(rival.accuracies, shared) for rival in rivals if rival.task == task}
+        shown = [*heights.values(), *(seed["accuracy"] for seed in seeds)]
+        near = _LABEL_SHARE * (max(shown) - min(shown))
         fixed = [
             {
                 "name": name,
                 "accuracy": accuracy,
-                "below": any(0 < other - accuracy < _LABEL_POINTS for other in heights.values()),
+                "below": any(0 < other - accuracy < near for other in heights.values()),
             }
             for name, accuracy in heights.items()
         ]
