@@ -291,7 +291,7 @@ def distill(
         model: folder of a committee that `tinylm train` or `tinylm finetune` wrote.
         corpus: texts such as the model will be asked about, in any format that a corpus of `tinylm train` may have.
         output: folder to write.
-        members: of the committee's members to teach, which then vote; more of them answer better, and slower.
+        members: of the committee's members to teach, which then vote; an answer costs as many times more.
         corpus_column: column of the text; found by the usual names.
         documents: texts to use, drawn by seed; all by default.
         data_dir: where data sets known by name are looked for; else TINYLM_DATA, else the hub.
