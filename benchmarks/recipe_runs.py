@@ -162,7 +162,8 @@ class Bench:
             return None
 
         measured = self.results.of(made, committee)
-        pupil, pupils = (distilled(1), distilled(self.members)) if distil else (None, None)
+        # All first: the one is among them, and the committee is asked once.
+        pupils, pupil = (distilled(self.members), distilled(1)) if distil else (None, None)
         return Accuracy(tuple(measured["members"]), measured["committee"], tuple(measured["tokens"]), pupil, pupils)
 
     def _base(self, preset: str, settings: PretrainSettings) -> pipeline.Base:

@@ -339,10 +339,12 @@ def distill(
     }
     claim(output, record, resume=resume)
     names = member_names(members)
-    untaught = [index for index, name in enumerate(names) if not (output / name / CONFIG).is_file()]
-    for index in range(members):
-        if index not in untaught:
-            progress.say(f"member {index} is taught already: {output / names[index]}")
+    untaught = []
+    for index, name in enumerate(names):
+        if (output / name / CONFIG).is_file():
+            progress.say(f"member {index} is taught already: {output / name}")
+        else:
+            untaught.append(index)
     if untaught:
         texts = list(dict.fromkeys(corpus.documents()))
         answers = _answers(committee, texts, progress)
