@@ -1,6 +1,6 @@
 """Who takes part in `training.py`: tinylm as its users get it, and the loops they would write with `transformers`.
 
-tinylm runs through its own `Loop`, which `Pacer` follows by listening to its progress; validations and checkpoints
+tinylm runs through its own `Trainer`, which `Pacer` follows by listening to its progress; validations and checkpoints
 are left out of the rounds. The rivals pad every row to 128 tokens, as most tutorials do. Texts are encoded before the
 first round on both sides, and only real tokens are counted.
 """
@@ -51,8 +51,8 @@ def tinylm_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
     """Packed rows, float32 or bfloat16 as measured, only masked positions read."""
     from tinylm.model.config import preset
     from tinylm.model.heads import MaskedLanguageModel, initialise
-    from tinylm.text.tokenizer import load_tokenizer
-    from tinylm.text.tokens import Packed, split_documents, tokenise
+    from tinylm.tokens.encoding import Packed, split_documents, tokenise
+    from tinylm.tokens.loading import load_tokenizer
     from tinylm.train.precision import choose_precision
     from tinylm.train.pretrain import Pretraining, default_learning_rate
     from tinylm.train.settings import PretrainSettings
@@ -64,11 +64,11 @@ def tinylm_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
         batch_size=BATCH,
         learning_rate=default_learning_rate(shape),
         save_every="100h",
-        rows="packed",
-        masked_tokens=1.0,
-        bag_of_words=0.0,
-        neighbour_words=0.0,
-        contrast=0.0,
+        sequences="packed",
+        mlm_weight=1.0,
+        bow_weight=0.0,
+        context_bow_weight=0.0,
+        infonce_weight=0.0,
     )
     with tempfile.TemporaryDirectory() as folder:
         tokens = tokenise(_corpus(arguments.data, DOCUMENTS), tokenizer, cache=Path(folder))
@@ -87,8 +87,8 @@ def tinylm_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
 
     from tinylm.model.config import preset
     from tinylm.model.heads import SequenceClassifier, initialise
-    from tinylm.text.task import hold_out, load_task
-    from tinylm.text.tokenizer import load_tokenizer
+    from tinylm.text.sources import hold_out, load_task
+    from tinylm.tokens.loading import load_tokenizer
     from tinylm.train.classification import Answered, Classification
     from tinylm.train.finetune import default_learning_rate
     from tinylm.train.precision import choose_precision
@@ -102,7 +102,7 @@ def tinylm_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
     )
     train, validation = (
         Answered(part.texts, torch.from_numpy(part.labels))
-        for part in hold_out(task.train, settings.validation, settings.seed)
+        for part in hold_out(task.train, settings.validation_fraction, settings.seed)
     )
     two = Answered(validation.texts[:2], validation.answers[:2])
     model = SequenceClassifier(shape, len(task.labels))
@@ -114,12 +114,12 @@ def tinylm_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
 
 
 def _run(job: Any, settings: Any, folder: Path, precision: Any, pacer: Pacer, *, texts: bool) -> None:
-    from tinylm.train.distributed import World
-    from tinylm.train.loop import Loop
+    from tinylm.train.distributed import DistributedContext
+    from tinylm.train.trainer import Trainer
 
     job.evaluations = 0
     listener = _Listener(pacer, texts=texts)
-    listener.loop = Loop(job, settings, folder / "run", precision, World(0, 1, "cpu"), listener)
+    listener.loop = Trainer(job, settings, folder / "run", precision, DistributedContext(0, 1, "cpu"), listener)
     listener.loop.run()
 
 
@@ -142,7 +142,7 @@ def rival_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
     import torch
     from transformers import BertForSequenceClassification, BertTokenizerFast
 
-    from tinylm.text.task import load_task
+    from tinylm.text.sources import load_task
 
     tokenizer = BertTokenizerFast.from_pretrained(str(arguments.data / "bert-base-uncased"))
     task = load_task("fewrel", data_dir=arguments.data)
@@ -196,8 +196,8 @@ def _hugging_face_shape(name: str, **changes: Any) -> Any:
 def tinylm_tokenise(arguments: argparse.Namespace, pacer: Pacer) -> None:
     """A whole pass: read parquet, leave duplicates out, encode, write the token file."""
     from tinylm.text.corpus import open_corpus
-    from tinylm.text.tokenizer import load_tokenizer
-    from tinylm.text.tokens import tokenise
+    from tinylm.tokens.encoding import tokenise
+    from tinylm.tokens.loading import load_tokenizer
 
     tokenizer = load_tokenizer(arguments.data / "bert-base-uncased")
     with tempfile.TemporaryDirectory() as folder:

@@ -62,7 +62,7 @@ class _Workshop:
 
     def make(self, name: str) -> Path:
         """The folder of that name, made if it is not there."""
-        from tinylm.storage import new_folder
+        from tinylm.core.files import new_folder
 
         kind, _, what = name.partition("/")
         makers: dict[str, Callable[[str, Path], None]] = {
@@ -87,7 +87,7 @@ class _Workshop:
 
     def _texts(self, task: str, folder: Path) -> None:
         """A task, and the texts to measure with: a random draw of its test part."""
-        from tinylm.text.task import load_task
+        from tinylm.text.sources import load_task
 
         loaded = load_task(task, data_dir=self._data)
         content = {
@@ -102,7 +102,7 @@ class _Workshop:
         return json.loads((self.make(f"texts/{name}") / "task.json").read_text(encoding="utf-8"))
 
     def _vocabulary(self, name: str, folder: Path) -> None:
-        from tinylm.text.tokenizer import load_tokenizer, train_tokenizer
+        from tinylm.tokens.loading import load_tokenizer, train_tokenizer
 
         if name == "bert":
             load_tokenizer(self._data / "bert-base-uncased").save(folder)
@@ -115,7 +115,7 @@ class _Workshop:
         from tinylm.model.checkpoint import save_model
         from tinylm.model.config import preset
         from tinylm.model.heads import SequenceClassifier, initialise
-        from tinylm.text.tokenizer import load_tokenizer
+        from tinylm.tokens.loading import load_tokenizer
 
         shape, seed, positions = _match(r"(.+)-(\d+)@(\d+)", what)
         config = preset(shape, positions=int(positions))
@@ -127,7 +127,7 @@ class _Workshop:
         save_model(folder, model, tokenizer, labels)
 
     def _committee(self, what: str, folder: Path) -> None:
-        from tinylm.committee import member_names, write_committee
+        from tinylm.committee.files import member_names, write_committee
 
         shape, count, positions = _match(r"(.+)x(\d+)(?:@(\d+))?", what)
         names = member_names(int(count))
@@ -153,7 +153,7 @@ class _Workshop:
 
         content = self._task(task)
         texts, labels = zip(*content["train"], strict=True)
-        # As in `tinylm.study.rivals`, which keeps its model to itself.
+        # As in `tinylm.study.baselines`, which keeps its model to itself.
         pipeline = make_pipeline(
             TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, stop_words="english"), LinearSVC(random_state=0)
         )
@@ -202,9 +202,9 @@ class _Workshop:
 
 def make_artefact(committee: Path, folder: Path, precision: Any) -> None:
     """What `tinylm export` writes, but for its check of what int8 costs, for which random weights are no use."""
-    from tinylm.exporter import write
-    from tinylm.runtime.graph import build_graph
-    from tinylm.runtime.opening import open_checkpoint
+    from tinylm.exporting.exporter import write
+    from tinylm.exporting.graph import build_graph
+    from tinylm.runtime.loading import open_checkpoint
 
     checkpoint = open_checkpoint(committee)
     graph = build_graph(checkpoint.members, checkpoint.vote, precision)

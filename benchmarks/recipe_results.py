@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from rounds import machine
-from tinylm.storage import write_text
+from tinylm.core.files import write_text
 
 Facts = dict[str, Any]
 """What JSON can hold, by name."""

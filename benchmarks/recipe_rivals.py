@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from answering import fast_text_line
 from recipe_results import Facts, Results, run_name
 from recipe_runs import CORPUS, RUNS, load_part
-from tinylm.study.rivals import tfidf_svm
+from tinylm.study.baselines import tfidf_svm
 from tinylm.text.corpus import open_corpus
-from tinylm.text.task import Task
-from tinylm.train.batches import Order
+from tinylm.text.sources import Task
+from tinylm.train.sampler import LengthGroupedSampler
 
 _WORD_VECTORS = {"model": "skipgram", "dim": 100, "epoch": 5, "minCount": 5, "verbose": 0}
 _FASTTEXT = {"epoch": 25, "wordNgrams": 2, "bucket": 200_000, "verbose": 0}
@@ -166,7 +166,7 @@ def _minilm_finetuned(task: Task, seed: int, data: Path) -> Guesses:
     encoder, classifier = _MiniLM(128).train(), nn.Linear(384, len(task.labels))
     rates = [{"params": encoder.parameters(), "lr": 5e-5}, {"params": classifier.parameters(), "lr": 1e-3}]
     optimiser = torch.optim.AdamW(rates, weight_decay=0.01, fused=True)
-    order = Order(np.array([len(text) for text in task.train.texts]), 32, seed)
+    order = LengthGroupedSampler(np.array([len(text) for text in task.train.texts]), 32, seed)
     updates = max(2 * order.batches_per_epoch, 500)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min((step + 1) / (0.1 * updates), 1 - step / updates)

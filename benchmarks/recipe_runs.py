@@ -9,11 +9,11 @@ import numpy as np
 from rich.console import Console
 
 from recipe_results import Facts, Results, UnknownResultError, run_name
-from tinylm import pipeline
-from tinylm.evaluation import evaluate_committee
+from tinylm.cli.terminal import TerminalProgress
+from tinylm.evaluation.committees import evaluate_committee
 from tinylm.model.config import DEFAULT_PRESET
-from tinylm.terminal import TerminalProgress
-from tinylm.text.task import Task, hold_out, load_task
+from tinylm.steps import pipeline
+from tinylm.text.sources import Task, hold_out, load_task
 from tinylm.train.member import TRAINING
 from tinylm.train.settings import DistillSettings, FinetuneSettings, PretrainSettings
 
@@ -54,14 +54,14 @@ RECIPES = {
     "the paper's recipe": Recipe(
         DEFAULT_PRESET,
         PretrainSettings(
-            rows="first",
+            sequences="truncated",
             batch_size=32,
             learning_rate=5e-5,
             dropout=0.1,
-            masked_tokens=1.0,
-            bag_of_words=0.0,
-            neighbour_words=0.0,
-            contrast=0.0,
+            mlm_weight=1.0,
+            bow_weight=0.0,
+            context_bow_weight=0.0,
+            infonce_weight=0.0,
         ),
     ),
 }

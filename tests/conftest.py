@@ -1,5 +1,7 @@
 """What the tests of several folders share: a cache of their own, a tiny language, its vocabulary and its tokens."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 WORDS = 40
+DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,7 +47,7 @@ def documents(words) -> list[str]:
 
 @pytest.fixture(scope="session")
 def tokenizer(documents):
-    from tinylm.text.tokenizer import train_tokenizer
+    from tinylm.tokens.loading import train_tokenizer
 
     return train_tokenizer(documents, 100)
 
@@ -52,6 +55,50 @@ def tokenizer(documents):
 @pytest.fixture(scope="session")
 def tokens(documents, tokenizer, tmp_path_factory):
     from tinylm.text.corpus import open_corpus
-    from tinylm.text.tokens import tokenise
+    from tinylm.tokens.encoding import tokenise
 
     return tokenise(open_corpus(documents), tokenizer, cache=tmp_path_factory.mktemp("tokens"))
+
+
+@pytest.fixture
+def data() -> Path:
+    if not DATA.is_dir():
+        pytest.skip(f"the real data sets are not at {DATA}")
+    return DATA
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A vocabulary of letters and two words."""
+    from tinylm.tokens.loading import load_tokenizer
+
+    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters), "cat", "dog"]
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("\n".join(pieces))
+    return load_tokenizer(vocabulary)
+
+
+class Heard:
+    """A listener that keeps what is said."""
+
+    def __init__(self):
+        self.lines: list[str] = []
+        self.stages: list[str] = []
+
+    def say(self, message):
+        self.lines.append(message)
+
+    def start(self, what, total, unit):
+        self.stages.append(what)
+
+    def update(self, done, facts=""):
+        pass
+
+    def finish(self):
+        pass
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()

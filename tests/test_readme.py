@@ -8,11 +8,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-
 from cli_fixtures import FINETUNE, TINYLM, call, environment, write_help_desk
-from tinylm.cli import app
-from tinylm.model.config import DEFAULT_PRESET, PRESETS
 from voters import write_voters
+
+from tinylm.cli.main import app
+from tinylm.model.config import DEFAULT_PRESET, PRESETS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

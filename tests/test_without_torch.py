@@ -7,10 +7,10 @@ import sys
 from importlib.metadata import requires
 
 import pytest
-
 from cli_fixtures import rows, write_csv
-from tinylm.exporter import export
 from voters import write_voters
+
+from tinylm.exporting.exporter import export
 
 # The finder refuses what the base installation does not have, as if it were not installed.
 _BARE = """
@@ -71,7 +71,7 @@ def test_a_model_answers(folder, model):
 @pytest.mark.parametrize("command", [["predict", "{}", "a text", "--json"], ["evaluate", "{}", "labels.csv", "--json"]])
 def test_the_commands_work(folder, model, command):
     arguments = [part.format(model) for part in command]
-    ran = bare(f"from tinylm.cli import main; main({arguments!r})", folder)
+    ran = bare(f"from tinylm.cli.main import main; main({arguments!r})", folder)
     assert ran.returncode == 0, ran.stderr
     json.loads(ran.stdout)
 
@@ -87,14 +87,14 @@ def test_the_commands_work(folder, model, command):
     ],
 )
 def test_what_needs_an_extra_names_it(folder, arguments, extra):
-    ran = bare(f"from tinylm.cli import main; main({arguments!r})", folder)
+    ran = bare(f"from tinylm.cli.main import main; main({arguments!r})", folder)
     assert ran.returncode == 2
     assert ran.stderr.strip().endswith(f"needs the `{extra}` extra; install it with: pip install 'tinylm[{extra}]'")
     assert not (folder / "new").exists()
 
 
 def test_serving_needs_no_torch(folder):
-    ran = bare("from tinylm.runtime.serving import app; import tinylm.runtime.server", folder, refused=_REFUSED)
+    ran = bare("from tinylm.serving import app; import tinylm.serving.server", folder, refused=_REFUSED)
     assert ran.returncode == 0, ran.stderr
 
 

@@ -10,36 +10,36 @@ The names are imported when they are first used, so that `import tinylm` is quic
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tinylm.errors import EXTRAS, MissingExtraError
+from tinylm.core.errors import EXTRAS, MissingExtraError
 
 if TYPE_CHECKING:
-    from tinylm.errors import TinyLMError
-    from tinylm.exporter import export
-    from tinylm.pipeline import Base, distill, finetune, pretrain
-    from tinylm.runtime.answers import Answers, Explanation, Prediction
+    from tinylm.core.errors import TinyLMError
+    from tinylm.exporting.exporter import export
     from tinylm.runtime.classifier import Classifier
-    from tinylm.runtime.opening import load
-    from tinylm.text.task import TaskSource
+    from tinylm.runtime.loading import load
+    from tinylm.runtime.predictions import Answers, Explanation, Prediction
+    from tinylm.steps.pipeline import Base, distill, finetune, pretrain
+    from tinylm.text.sources import TaskSource
     from tinylm.train.settings import DistillSettings, FinetuneSettings, PretrainSettings
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Answers": "tinylm.runtime.answers",
-    "Base": "tinylm.pipeline",
+    "Answers": "tinylm.runtime.predictions",
+    "Base": "tinylm.steps.pipeline",
     "Classifier": "tinylm.runtime.classifier",
     "DistillSettings": "tinylm.train.settings",
-    "Explanation": "tinylm.runtime.answers",
+    "Explanation": "tinylm.runtime.predictions",
     "FinetuneSettings": "tinylm.train.settings",
-    "Prediction": "tinylm.runtime.answers",
+    "Prediction": "tinylm.runtime.predictions",
     "PretrainSettings": "tinylm.train.settings",
-    "TaskSource": "tinylm.text.task",
-    "TinyLMError": "tinylm.errors",
-    "distill": "tinylm.pipeline",
-    "export": "tinylm.exporter",
-    "finetune": "tinylm.pipeline",
-    "load": "tinylm.runtime.opening",
-    "pretrain": "tinylm.pipeline",
+    "TaskSource": "tinylm.text.sources",
+    "TinyLMError": "tinylm.core.errors",
+    "distill": "tinylm.steps.pipeline",
+    "export": "tinylm.exporting.exporter",
+    "finetune": "tinylm.steps.pipeline",
+    "load": "tinylm.runtime.loading",
+    "pretrain": "tinylm.steps.pipeline",
 }
 
 __all__ = [

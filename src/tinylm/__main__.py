@@ -1,6 +1,6 @@
 """`python -m tinylm`, which is also what `torchrun -m tinylm pretrain` starts."""
 
-from tinylm.cli import main
+from tinylm.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -15,12 +15,12 @@ from transformers import (
     BertForSequenceClassification,
 )
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 from tinylm.model.checkpoint import load_classifier, load_masked_language_model, save_model
 from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd
 from tinylm.model.heads import IGNORED, MaskedLanguageModel, SequenceClassifier
 from tinylm.model.layout import read_config
-from tinylm.text.encoded import EncodedTexts
+from tinylm.tokens.encoded import EncodedTexts
 
 LABELS = ("world", "sport", 'a "quoted" läbel', "business")
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 from tinylm.model.config import DEFAULT_PRESET, PRESETS, Conv2dFrontEnd, DepthwiseFrontEnd, ModelConfig, preset
 from tinylm.model.heads import MaskedLanguageModel, initialise
 

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tinylm.model import encoder as encoder_module
 from tinylm.model.config import ModelConfig
 from tinylm.model.conv import Conv2dStack
-from tinylm.model.encoder import Attention, Encoder, dropout, fold_is_cheaper, pick
+from tinylm.model.encoder import Attention, Encoder, dropout, fold_is_cheaper, gather_positions
 from tinylm.model.heads import IGNORED, MaskedLanguageModel
 
 PATHS = {"readout": False, "fold": True}
@@ -18,7 +18,7 @@ PATHS = {"readout": False, "fold": True}
 def outputs_and_gradients(model, ids, mask, reads, *, pick_after):
     """What a weighted sum of the read outputs is made of: the outputs and the gradient of every parameter."""
     model.zero_grad()
-    output = pick(model(ids, mask), reads) if pick_after else model(ids, mask, reads)
+    output = gather_positions(model(ids, mask), reads) if pick_after else model(ids, mask, reads)
     probe = torch.randn(output.shape, generator=torch.Generator().manual_seed(7), dtype=output.dtype)
     (output * probe).sum().backward()
     return output.detach(), {name: p.grad.clone() for name, p in model.named_parameters()}

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tinylm.model.cross_entropy import cross_entropy_sum
 from tinylm.model.encoder import attention
+from tinylm.model.losses import cross_entropy_sum
 
 
 def _value_and_gradients(function, *inputs, upstream=None):

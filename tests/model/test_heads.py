@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tinylm.model.heads import IGNORED, Bag, MaskedLanguageModel, contrast_sum
+from tinylm.model.heads import IGNORED, BagOfWordsTargets, MaskedLanguageModel, contrast_sum
 
 ROWS, TOKENS = 6, 11
 
@@ -18,7 +18,7 @@ def asked():
     mask = torch.arange(TOKENS) < torch.tensor([11, 7, 2, 5, 11, 9])[:, None]
     reads = torch.tensor([[1, 4, 10], [2, 6, 0], [1, 0, 0], [3, 1, 4], [9, 0, 0], [0, 0, 0]])
     targets = torch.where(reads > 0, reads + 20, IGNORED)
-    bag = Bag(
+    bag = BagOfWordsTargets(
         torch.randint(60, (ROWS, 4), generator=generator),
         torch.rand(ROWS, 4, generator=generator) * mask[:, :4],
     )

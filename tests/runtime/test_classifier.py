@@ -6,19 +6,19 @@ import time
 
 import numpy as np
 import pytest
+from voters import LABELS, torch_votes, write_member, write_voters
 
-from tinylm import voting
-from tinylm.errors import InputError
-from tinylm.exporter import export
+from tinylm.committee import voting
+from tinylm.core.errors import InputError
+from tinylm.exporting.exporter import export
 from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd
 from tinylm.runtime import classifier as classifier_module
-from tinylm.runtime.opening import load
-from voters import LABELS, torch_votes, write_member, write_voters
+from tinylm.runtime.loading import load
 
 
 @pytest.fixture(scope="module")
 def other_tokenizer(documents):
-    from tinylm.text.tokenizer import train_tokenizer
+    from tinylm.tokens.loading import train_tokenizer
 
     return train_tokenizer(documents, 70)
 

@@ -3,15 +3,15 @@
 import json
 
 import pytest
+from cli_fixtures import write_help_desk
 
 import tinylm
-from cli_fixtures import write_help_desk
-from tinylm.evaluation import evaluate_committee
-from tinylm.pipeline import open_base
-from tinylm.progress import Silent
-from tinylm.runtime.opening import open_checkpoint
+from tinylm.core.progress import Silent
+from tinylm.evaluation.committees import evaluate_committee
+from tinylm.runtime.loading import open_checkpoint
+from tinylm.steps.pipeline import open_base
 from tinylm.study.comparison import RESULTS, compare
-from tinylm.text.task import load_task
+from tinylm.text.sources import load_task
 from tinylm.train.settings import FinetuneSettings
 
 SETTINGS = FinetuneSettings(steps=3, precision="float32")

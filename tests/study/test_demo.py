@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-
 from cli_fixtures import call, write_help_desk
+
 from tinylm.study import demo
 from tinylm.text.corpus import open_corpus
-from tinylm.text.task import load_task
+from tinylm.text.sources import load_task
 from tinylm.train.settings import FinetuneSettings
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def test_it_leaves_a_model_and_a_report_that_needs_nothing_else(shown):
 def test_its_labels_measure_the_model_and_its_export(shown):
     _, ran = shown
     exporting = next(line.split() for line in ran.out.splitlines() if line.strip().startswith("tinylm export"))
-    assert call(*exporting[1:], "--max-loss", "100").code == 0
+    assert call(*exporting[1:], "--max-accuracy-drop", "100").code == 0
     for model in ("demo", "demo-small"):
         measured = json.loads(call("evaluate", model, "demo/labels", "--json").out)
         assert measured["n"] == len(load_task("labels.csv").test)

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tinylm.errors import InputError, MissingExtraError
+from tinylm.core.errors import InputError, MissingExtraError
 from tinylm.study.report import Chart, Curve, NextStep, Reference, ResultRow, write_report
 
 HOSTILE = """</script><script>alert("1")</script><img src=x onerror='alert(2)'> $title & ${summary}"""

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 from tinylm.text.corpus import open_corpus
 
 

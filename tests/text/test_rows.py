@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 from tinylm.text.columns import task_columns, text_column
 from tinylm.text.rows import column_names, is_supported, read_fasttext, read_rows
 

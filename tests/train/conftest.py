@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from tinylm.model.config import ModelConfig
-from tinylm.train.distributed import World
+from tinylm.train.distributed import DistributedContext
 
 
 @pytest.fixture
-def alone() -> World:
-    return World(0, 1, "cpu")
+def alone() -> DistributedContext:
+    return DistributedContext(0, 1, "cpu")
 
 
 @pytest.fixture(scope="session")

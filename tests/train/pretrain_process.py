@@ -6,18 +6,18 @@ from pathlib import Path
 
 import torch
 
+from tinylm.core.progress import Silent
 from tinylm.model.config import ModelConfig
-from tinylm.progress import Silent
-from tinylm.text.tokenizer import load_tokenizer
-from tinylm.text.tokens import TokenFile
-from tinylm.train.distributed import join_world
+from tinylm.tokens.encoding import TokenFile
+from tinylm.tokens.loading import load_tokenizer
+from tinylm.train.distributed import join_processes
 from tinylm.train.pretrain import pretrain_member
 from tinylm.train.settings import PretrainSettings
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     job = json.loads(Path(sys.argv[1]).read_text())
-    world = join_world()
+    processes = join_processes()
     for run in job["runs"]:
         pretrain_member(
             Path(run["folder"]),
@@ -26,8 +26,8 @@ if __name__ == "__main__":
             TokenFile.open(Path(job["tokens"])),
             load_tokenizer(job["tokenizer"]),
             PretrainSettings(**run["settings"]),
-            world,
+            processes,
             Silent(),
         )
-    if world.size > 1:
+    if processes.size > 1:
         torch.distributed.destroy_process_group()

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd
 from tinylm.model.heads import SequenceClassifier
-from tinylm.text.encoded import EncodedTexts
+from tinylm.tokens.encoded import EncodedTexts
 from tinylm.train.classification import (
     Answered,
     Classification,

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from tinylm.errors import InputError, InterruptedByUserError
+from tinylm.core.errors import InputError, InterruptedByUserError
 from tinylm.model.checkpoint import load_classifier, save_model
 from tinylm.model.heads import SequenceClassifier, initialise
-from tinylm.runtime.opening import load
-from tinylm.text.tokenizer import load_tokenizer
+from tinylm.runtime.loading import load
+from tinylm.tokens.loading import load_tokenizer
 from tinylm.train import classification
 from tinylm.train.distill import distill_member
-from tinylm.train.loop import Loop
 from tinylm.train.settings import DistillSettings
+from tinylm.train.trainer import Trainer
 
 LABELS = ("early", "middle", "late")
 
@@ -79,7 +79,7 @@ def test_it_learns_to_answer_alike(distill, start, taught, documents, metrics, t
 
 
 def test_two_halves_are_the_whole(distill, metrics, tmp_path):
-    options = {"dropout": 0.2, "accumulation": 2, "learning_rate": 0.01}
+    options = {"dropout": 0.2, "gradient_accumulation_steps": 2, "learning_rate": 0.01}
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     distill(whole, **options)
     with pytest.raises(InterruptedByUserError, match="interrupted after update 25; everything so far is saved in"):
@@ -137,12 +137,12 @@ def test_fewer_than_two_texts_are_too_few(distill, documents, tmp_path):
 def test_it_takes_3000_updates_where_nothing_else_is_asked(distill, tmp_path, monkeypatch, asked, steps):
     found = []
 
-    class Asked(Loop):
+    class Asked(Trainer):
         def run(self):
             found.append(self.steps)
             raise InterruptedByUserError
 
-    monkeypatch.setattr(classification, "Loop", Asked)
+    monkeypatch.setattr(classification, "Trainer", Asked)
     with pytest.raises(InterruptedByUserError):
         distill(tmp_path / "model", **({"steps": None} | asked))
     assert found == [steps]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 from tinylm.train.optimiser import BETAS, EPSILON, Optimiser, clip_gradients
 from tinylm.train.settings import TrainingSettings
 
@@ -54,7 +54,7 @@ def batches(count, rows=12):
 
 
 def settings(**changes):
-    return TrainingSettings(**({"steps": 1, "clip": 1e9, "weight_decay": 0.1} | changes))
+    return TrainingSettings(**({"steps": 1, "max_grad_norm": 1e9, "weight_decay": 0.1} | changes))
 
 
 def step(model, optimiser, ids, rate, *, sparse=True):
@@ -127,7 +127,7 @@ def test_a_head_takes_steps_as_many_times_as_large_as_is_asked(lazy, decay):
         step(model, optimiser, torch.tensor([1, 2, 2, 5]), 0.01, sparse=lazy)
         return {name: tensor - before[name] for name, tensor in model.state_dict().items()}
 
-    plain, once, five = moved(), moved(head_rate=1.0), moved(head_rate=5.0)
+    plain, once, five = moved(), moved(head_lr_multiplier=1.0), moved(head_lr_multiplier=5.0)
     for name, change in plain.items():
         assert change.abs().max() > 0.009, name
         assert torch.equal(once[name], change), name
@@ -138,11 +138,13 @@ def test_a_head_takes_steps_as_many_times_as_large_as_is_asked(lazy, decay):
 
 
 @pytest.mark.parametrize("lazy", [True, False])
-@pytest.mark.parametrize(("kind", "head_rate"), [(Tiny, 1.0), (Headed, 5.0)])
-def test_the_state_comes_back_bit_for_bit(lazy, kind, head_rate):
+@pytest.mark.parametrize(("kind", "head_lr_multiplier"), [(Tiny, 1.0), (Headed, 5.0)])
+def test_the_state_comes_back_bit_for_bit(lazy, kind, head_lr_multiplier):
     def make():
         model = kind()
-        return model, Optimiser(model, settings(), lazy=model.word if lazy else None, head_rate=head_rate)
+        return model, Optimiser(
+            model, settings(), lazy=model.word if lazy else None, head_lr_multiplier=head_lr_multiplier
+        )
 
     (model, optimiser), (resumed, fresh) = make(), make()
     steps = batches(12)
@@ -197,7 +199,7 @@ def test_clipping_sees_sparse_and_dense_gradients_together(largest):
 def test_an_update_clips_and_forgets():
     """Without clipping, Adam would take the scale of a gradient out again; its moments show what it saw."""
     model = Tiny()
-    optimiser = Optimiser(model, settings(clip=0.5), lazy=model.word)
+    optimiser = Optimiser(model, settings(max_grad_norm=0.5), lazy=model.word)
     norm = step(model, optimiser, torch.tensor([1, 2]), 0.1)
     assert norm > 0.5
     moments = [tensor for name, tensor in optimiser.tensors().items() if name.endswith("exp_avg")]

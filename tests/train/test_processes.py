@@ -110,14 +110,15 @@ def test_two_processes_make_the_updates_of_one(job, tmp_path, metrics):
     """The same losses, to rounding, also where the two have different numbers of hidden tokens."""
     settings = {"steps": 60, "batch_size": 15, "precision": "float32", "learning_rate": 1e-3}
     # With contrast, each of two processes would choose among fewer rows than one does.
-    masked = settings | {"masked_tokens": 1.0, "neighbour_words": 0.0, "contrast": 0.0}
+    masked = settings | {"mlm_weight": 1.0, "context_bow_weight": 0.0, "infonce_weight": 0.0}
     runs = {
-        "packed": masked | {"rows": "packed"},
-        "first": masked | {"rows": "first"},
+        "packed": masked | {"sequences": "packed"},
+        "first": masked | {"sequences": "truncated"},
         # Three rows here and two there: both must make as many parts.
-        "parts": masked | {"rows": "first", "batch_size": 5, "accumulation": 3},
+        "parts": masked | {"sequences": "truncated", "batch_size": 5, "gradient_accumulation_steps": 3},
         # Four pairs here and three there; with hidden tokens one process takes dense gradients too.
-        "pairs": settings | {"rows": "pairs", "masked_tokens": 0.5, "contrast": 0.0, "accumulation": 4},
+        "pairs": settings
+        | {"sequences": "pairs", "mlm_weight": 0.5, "infonce_weight": 0.0, "gradient_accumulation_steps": 4},
     }
     assert finish(start(job("one", SHAPE, {f"one-{name}": run for name, run in runs.items()}))) == ""
     arguments = job("two", SHAPE, {f"two-{name}": run for name, run in runs.items()})

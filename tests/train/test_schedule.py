@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 from tinylm.train.schedule import learning_rate_factor, seconds_of
 
 shares = st.floats(0, 1, exclude_max=True)

@@ -4,12 +4,12 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 from tinylm.train.settings import DistillSettings, FinetuneSettings, PretrainSettings
 
 ALL = (PretrainSettings, FinetuneSettings, DistillSettings)
 CLASSIFIERS = ALL[1:]
-NO_NEIGHBOUR = {"neighbour_words": 0.0, "contrast": 0.0}
+NO_NEIGHBOUR = {"context_bow_weight": 0.0, "infonce_weight": 0.0}
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -25,14 +25,14 @@ NO_NEIGHBOUR = {"neighbour_words": 0.0, "contrast": 0.0}
         ({"steps": 0}, "steps is 0; it must be above 0"),
         ({"epochs": -1.0}, r"epochs is -1\.0; it must be above 0"),
         ({"batch_size": 0}, "batch_size is 0"),
-        ({"accumulation": 0}, "accumulation is 0"),
+        ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps is 0"),
         ({"learning_rate": 0.0}, r"learning_rate is 0\.0"),
-        ({"clip": 0.0}, r"clip is 0\.0"),
-        ({"warmup": 1.0}, r"warmup is 1\.0; it must be at least 0 and below 1"),
+        ({"max_grad_norm": 0.0}, r"max_grad_norm is 0\.0"),
+        ({"warmup_fraction": 1.0}, r"warmup_fraction is 1\.0; it must be at least 0 and below 1"),
         ({"dropout": 1.0}, r"dropout is 1\.0"),
         ({"dropout": -0.1}, r"dropout is -0\.1"),
         ({"weight_decay": -0.1}, r"weight_decay is -0\.1; it must be at least 0"),
-        ({"batch_size": 4, "accumulation": 5}, "accumulation 5 cuts a batch of 4 rows"),
+        ({"batch_size": 4, "gradient_accumulation_steps": 5}, "gradient_accumulation_steps 5 cuts a batch of 4 rows"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
     ],
 )
@@ -44,19 +44,27 @@ def test_refused_of_all_jobs(kind, given, message):
 @pytest.mark.parametrize(
     ("kind", "given", "message"),
     [
-        (PretrainSettings, {"mask_rate": 0.0}, r"mask_rate is 0\.0"),
-        (PretrainSettings, {"mask_rate": 1.0}, r"mask_rate is 1\.0"),
+        (PretrainSettings, {"mlm_probability": 0.0}, r"mlm_probability is 0\.0"),
+        (PretrainSettings, {"mlm_probability": 1.0}, r"mlm_probability is 1\.0"),
         *(
             (PretrainSettings, {name: value}, rf"{name} is {value}; it must be at least 0")
-            for name in ("masked_tokens", "bag_of_words", "neighbour_words", "contrast")
+            for name in ("mlm_weight", "bow_weight", "context_bow_weight", "infonce_weight")
             for value in (-0.5, float("nan"))
         ),
-        (PretrainSettings, {"bag_of_words": 0.0, "neighbour_words": 0.0}, "are all 0, so no word is learnt; raise one"),
+        (
+            PretrainSettings,
+            {"bow_weight": 0.0, "context_bow_weight": 0.0},
+            "are all 0, so no word is learnt; raise one",
+        ),
         (PretrainSettings, {"batch_size": 1}, "batch_size is 1, and a pair is 2 rows; raise it"),
         *(
-            (PretrainSettings, NO_NEIGHBOUR | {"rows": rows, name: 0.1}, rf"rows {rows} have .*; set {name} to 0")
-            for rows in ("packed", "first")
-            for name in ("neighbour_words", "contrast")
+            (
+                PretrainSettings,
+                NO_NEIGHBOUR | {"sequences": rows, name: 0.1},
+                rf"{rows} sequences have .*; set {name} to 0",
+            )
+            for rows in ("packed", "truncated")
+            for name in ("context_bow_weight", "infonce_weight")
         ),
         *(
             (kind, {name: value}, rf"{name} is {value}; it must be at least 0 and below 1")
@@ -64,11 +72,15 @@ def test_refused_of_all_jobs(kind, given, message):
             for value in (1.0, -0.1, float("nan"))
         ),
         *(
-            (FinetuneSettings, {"validation": value}, rf"validation is {value}; it must be above 0 and below 1")
+            (
+                FinetuneSettings,
+                {"validation_fraction": value},
+                rf"validation_fraction is {value}; it must be above 0 and below 1",
+            )
             for value in (0.0, 1.0)
         ),
         *(
-            (FinetuneSettings, {"head_rate": value}, rf"head_rate is {value}; it must be above 0")
+            (FinetuneSettings, {"head_lr_multiplier": value}, rf"head_lr_multiplier is {value}; it must be above 0")
             for value in (0.0, -1.0, float("nan"))
         ),
     ],
@@ -80,7 +92,7 @@ def test_refused_of_some_jobs(kind, given, message):
 
 @pytest.mark.parametrize("kind", ALL)
 def test_defaults_and_each_end_are_fine(kind):
-    for given in ({}, {"budget": "1h30m"}, {"steps": 1}, {"epochs": 0.5}, {"warmup": 0.0, "dropout": 0.0}):
+    for given in ({}, {"budget": "1h30m"}, {"steps": 1}, {"epochs": 0.5}, {"warmup_fraction": 0.0, "dropout": 0.0}):
         kind(**given)
 
 
@@ -88,11 +100,11 @@ def test_defaults_and_each_end_are_fine(kind):
     "given",
     [
         {"batch_size": 2},
-        {"contrast": 0.0},
-        {"bag_of_words": 0.0},
-        {"masked_tokens": 1.0, "bag_of_words": 0.0, "neighbour_words": 0.0},
-        {"rows": "packed", "batch_size": 1, **NO_NEIGHBOUR},
-        {"rows": "first", "masked_tokens": 1.0, "bag_of_words": 0.0, **NO_NEIGHBOUR},
+        {"infonce_weight": 0.0},
+        {"bow_weight": 0.0},
+        {"mlm_weight": 1.0, "bow_weight": 0.0, "context_bow_weight": 0.0},
+        {"sequences": "packed", "batch_size": 1, **NO_NEIGHBOUR},
+        {"sequences": "truncated", "mlm_weight": 1.0, "bow_weight": 0.0, **NO_NEIGHBOUR},
     ],
 )
 def test_each_way_to_learn_words_is_fine(given):
@@ -100,7 +112,7 @@ def test_each_way_to_learn_words_is_fine(given):
 
 
 def test_no_word_dropout_no_smoothing_and_a_slow_head_are_fine():
-    FinetuneSettings(word_dropout=0.0, label_smoothing=0.0, head_rate=0.1)
+    FinetuneSettings(word_dropout=0.0, label_smoothing=0.0, head_lr_multiplier=0.1)
     DistillSettings(word_dropout=0.0)
 
 

@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tinylm.errors import InputError, TinyLMError
+from tinylm.core.errors import InputError, TinyLMError
+from tinylm.core.files import write_json
 from tinylm.model.heads import MaskedLanguageModel, SequenceClassifier
 from tinylm.model.layout import (
     CONFIG,
@@ -25,8 +26,7 @@ from tinylm.model.layout import (
     hugging_face_name,
     read_config,
 )
-from tinylm.storage import write_json
-from tinylm.text.tokenizer import Tokenizer
+from tinylm.tokens.loading import Tokenizer
 
 # What a BERT folder may hold beside the model that is asked for: buffers, copies of tied weights, other heads.
 _NOT_OURS = {

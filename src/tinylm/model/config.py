@@ -9,7 +9,7 @@ and a vocabulary of 30,000 pieces.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ def dropout(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor
     return x * (chance >= threshold).to(x.dtype).mul_(256 / (256 - threshold))
 
 
-def pick(x: Tensor, reads: Tensor) -> Tensor:
+def gather_positions(x: Tensor, reads: Tensor) -> Tensor:
     """Rows of x (batch, tokens, width) at reads (batch, reads): (batch, reads, width)."""
     return x.gather(1, reads[:, :, None].expand(-1, -1, x.shape[2]))
 
@@ -122,7 +122,7 @@ class Attention(nn.Module):
         """
         if reads is None:
             return self.output(self.attend(x, x, mask)), x
-        read = pick(x, reads)
+        read = gather_positions(x, reads)
         cheaper = fold_is_cheaper(self.config, x.shape[1], reads.shape[1])
         attended = self.fold(read, x, mask) if cheaper else self.attend(read, x, mask)
         return self.output(attended), read

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tinylm.core.seeds import torch_generator
 from tinylm.model.config import ModelConfig
-from tinylm.model.cross_entropy import cross_entropy_sum
 from tinylm.model.encoder import Embeddings, Encoder, dropout
-from tinylm.seeds import torch_generator
+from tinylm.model.losses import cross_entropy_sum
 
 IGNORED = -100
 """The target of a read position that only fills up its row."""
@@ -21,7 +21,7 @@ _TEMPERATURE = 0.05
 
 
 @dataclass(frozen=True)
-class Bag:
+class BagOfWordsTargets:
     """The words of a text that its [CLS] is asked for, in no order.
 
     Attributes:
@@ -41,11 +41,11 @@ class SampledVocabulary:
 
     Attributes:
         ids: (n,) token ids.
-        log_chances: (n,) logarithm of the chance that each had to be drawn.
+        log_sampling_prob: (n,) logarithm of the chance that each had to be drawn.
     """
 
     ids: Tensor
-    log_chances: Tensor
+    log_sampling_prob: Tensor
 
 
 class MaskedTokenHead(nn.Module):
@@ -65,7 +65,9 @@ class MaskedTokenHead(nn.Module):
         """(n, width) to logits (n, words of the sample), each corrected by its chance to be in it."""
         ids = sample.ids.to(hidden.device)
         words = functional.embedding(ids, embeddings.word, sparse=embeddings.sparse)
-        return functional.linear(self.transform(hidden), words, self.bias[ids] - sample.log_chances.to(hidden.device))
+        return functional.linear(
+            self.transform(hidden), words, self.bias[ids] - sample.log_sampling_prob.to(hidden.device)
+        )
 
     def transform(self, hidden: Tensor) -> Tensor:
         """What is multiplied with the embedding: (n, width) to (n, width)."""
@@ -88,7 +90,7 @@ class MaskedLanguageModel(nn.Module):
         mask: Tensor | None,
         reads: Tensor | None,
         targets: Tensor | None,
-        bag: Bag | None = None,
+        bag: BagOfWordsTargets | None = None,
         *,
         contrast: bool = False,
         rate: float = 0.0,

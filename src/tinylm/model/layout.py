@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd, ModelConfig
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

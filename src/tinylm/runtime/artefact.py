@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tinylm.errors import InputError
-from tinylm.storage import write_json
-from tinylm.voting import Vote
+from tinylm.committee.voting import Vote
+from tinylm.core.errors import InputError
+from tinylm.core.files import write_json
 
 ARTEFACT, GRAPH = "artefact.json", "committee.onnx"
 
@@ -17,7 +17,7 @@ _FORMAT = 1
 Precision = Literal["float32", "int8", "int4"]
 """Of weights. In `int4` embeddings have 8 bits, and matrices 4."""
 
-MAX_LOSS = 0.5
+MAX_ACCURACY_DROP = 0.5
 """Points of accuracy that rounding the weights may cost."""
 
 

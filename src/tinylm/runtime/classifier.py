@@ -10,15 +10,15 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from tinylm.committee import COMMITTEE
-from tinylm.errors import InputError
-from tinylm.runtime.answers import Answers, Explanation, Prediction, Word
+from tinylm.committee.files import COMMITTEE
+from tinylm.committee.voting import Vote
+from tinylm.core.errors import InputError
+from tinylm.core.files import new_folder
 from tinylm.runtime.artefact import ARTEFACT, require_free
-from tinylm.runtime.engine import Engine
-from tinylm.runtime.network import Outputs, Rows
-from tinylm.storage import new_folder
-from tinylm.text.tokenizer import Tokenizer
-from tinylm.voting import Vote
+from tinylm.runtime.backends import Backend
+from tinylm.runtime.forward import Outputs, Rows
+from tinylm.runtime.predictions import Answers, Explanation, Prediction, Word
+from tinylm.tokens.loading import Tokenizer
 
 _CHUNK = 256
 """Texts of a stream that are taken, sorted by length and answered together."""
@@ -55,7 +55,7 @@ class Classifier:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Backend,
         vocabularies: Sequence[Vocabulary],
         *,
         members: int,

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import safetensors
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd, ModelConfig
 from tinylm.model.layout import CONFIG, POSITION_IDS, WEIGHTS, current_name, read_config
-from tinylm.text.tokenizer import Tokenizer, load_tokenizer
+from tinylm.tokens.loading import Tokenizer, load_tokenizer
 
 Array = npt.NDArray[np.float32]
 Wide = npt.NDArray[np.float64]

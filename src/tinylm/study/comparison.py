@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylm.committee import member_names
-from tinylm.evaluation import CommitteeEvaluation, evaluate_committee
-from tinylm.metrics import accuracy_interval
-from tinylm.pipeline import SCRATCH, Base, finetune_committee
-from tinylm.progress import Progress
-from tinylm.storage import write_json
+from tinylm.committee.files import member_names
+from tinylm.committee.voting import Vote
+from tinylm.core.files import write_json
+from tinylm.core.progress import Progress
+from tinylm.evaluation.committees import CommitteeEvaluation, evaluate_committee
+from tinylm.evaluation.metrics import accuracy_interval
+from tinylm.steps.pipeline import SCRATCH, Base, finetune_committee
+from tinylm.study.baselines import tfidf_svm
 from tinylm.study.report import ResultRow
-from tinylm.study.rivals import tfidf_svm
-from tinylm.text.task import Task
+from tinylm.text.sources import Task
 from tinylm.train.member import TRAINING
 from tinylm.train.settings import FinetuneSettings
-from tinylm.voting import Vote
 
 RESULTS = "results.json"
 

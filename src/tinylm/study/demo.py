@@ -16,17 +16,17 @@ from pathlib import Path
 
 import torch
 
-from tinylm import pipeline
-from tinylm.evaluation import evaluate_committee
-from tinylm.progress import Progress
-from tinylm.storage import write_text
+from tinylm.core.files import write_text
+from tinylm.core.progress import Progress
+from tinylm.evaluation.committees import evaluate_committee
+from tinylm.steps import pipeline
 from tinylm.study.comparison import compare
+from tinylm.study.library_task import library_task
 from tinylm.study.report import Chart, Curve, NextStep, Reference, ResultRow, write_report
-from tinylm.text.examples import Task
-from tinylm.text.library_task import library_task
-from tinylm.train.loop import METRICS
+from tinylm.text.splits import Task
 from tinylm.train.member import TRAINING
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
+from tinylm.train.trainer import METRICS
 
 REPORT = "report.html"
 LABELS = "labels"

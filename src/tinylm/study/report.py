@@ -15,8 +15,8 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
-from tinylm.errors import InputError, MissingExtraError
-from tinylm.storage import write_text
+from tinylm.core.errors import InputError, MissingExtraError
+from tinylm.core.files import write_text
 
 # Mid-tones: each has a contrast of 3 or more against the light and against the dark page.
 _COLOURS = ("#3b7dd8", "#cf6a1e", "#2e9469", "#b95aa8", "#7f6ad6", "#d04a52", "#2089a0", "#86862a")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 
 TEXT_COLUMNS = (
     "text",

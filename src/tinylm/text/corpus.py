@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylm.errors import InputError
-from tinylm.seeds import derive_seed, numpy_generator
-from tinylm.storage import file_digest
+from tinylm.core.errors import InputError
+from tinylm.core.files import file_digest
+from tinylm.core.seeds import derive_seed, numpy_generator
 from tinylm.text.columns import text_column as find_text_column
-from tinylm.text.docs import cached_documentation
 from tinylm.text.hub import SCHEME, HubSplit, open_hub
+from tinylm.text.known import local_folder
 from tinylm.text.lines import plain_suffix, read_lines
-from tinylm.text.named import local_folder
+from tinylm.text.python_docs import cached_documentation
 from tinylm.text.rows import FORMATS, column_names, is_supported, read_rows, where
 
 DOCS = "docs:"

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tinylm.errors import InputError
-from tinylm.storage import cache_folder, new_folder
+from tinylm.core.errors import InputError
+from tinylm.core.files import cache_folder, new_folder
+from tinylm.text.known import local_folder
 from tinylm.text.labelled import LabelledRows
 from tinylm.text.lines import read_lines
-from tinylm.text.named import local_folder
 
 DOWNLOAD = "https://raw.githubusercontent.com/thunlp/FewRel/master/data/"
 ROWS, NAMES = "train_wiki.json", "pid2name.json"

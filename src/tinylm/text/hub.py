@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinylm.errors import InputError, TinyLMError
-from tinylm.text.imports import needed
+from tinylm.core.errors import InputError, TinyLMError
+from tinylm.core.extras import needed
 
 SCHEME = "hf://"
 SHUFFLE_BUFFER = 10_000

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 from tinylm.text import columns as usual
 from tinylm.text.hub import HubSplit
 from tinylm.text.lines import plain_suffix, read_lines

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from tinylm.errors import InputError
-from tinylm.text.imports import needed
+from tinylm.core.errors import InputError
+from tinylm.core.extras import needed
 
 COMPRESSED = (".gz", ".zst")
 

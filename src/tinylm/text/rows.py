@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tinylm.errors import InputError
-from tinylm.text.imports import needed
+from tinylm.core.errors import InputError
+from tinylm.core.extras import needed
 from tinylm.text.lines import COMPRESSED, plain_suffix, read_lines
 
 Row = tuple[int, dict[str, Any]]

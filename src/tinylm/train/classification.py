@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tinylm.core.progress import Progress
 from tinylm.model.heads import SequenceClassifier
-from tinylm.progress import Progress
-from tinylm.text.encoded import EncodedTexts
-from tinylm.text.tokenizer import Tokenizer
-from tinylm.train.batches import Batch, Order, pad_mask
-from tinylm.train.distributed import World
-from tinylm.train.loop import Job, Loop
+from tinylm.tokens.encoded import EncodedTexts
+from tinylm.tokens.loading import Tokenizer
+from tinylm.train.distributed import DistributedContext
 from tinylm.train.member import finish_member, partial_folder, settle_precision
+from tinylm.train.sampler import Batch, LengthGroupedSampler, pad_mask
 from tinylm.train.settings import ClassificationSettings
+from tinylm.train.trainer import Job, Trainer
 
 _PREDICTION_BATCH = 64
 
@@ -47,7 +47,7 @@ class Classification(Job):
         validation: texts to measure on.
         settings: batch size, dropout, word dropout, seed.
         label_smoothing: share of each answer that is given to all classes alike.
-        head_rate: learning rate of pooler and classifier, as a multiple of the encoder's.
+        head_lr_multiplier: learning rate of pooler and classifier, as a multiple of the encoder's.
 
     Attributes:
         settings: as given, with the share of dropped words that was chosen by the number of texts.
@@ -66,10 +66,10 @@ class Classification(Job):
         settings: ClassificationSettings,
         *,
         label_smoothing: float = 0.0,
-        head_rate: float = 1.0,
+        head_lr_multiplier: float = 1.0,
     ) -> None:
         self.name, self._model = name, model
-        self.tokenizer, self._smoothing, self.head_rate = tokenizer, label_smoothing, head_rate
+        self.tokenizer, self._smoothing, self.head_lr_multiplier = tokenizer, label_smoothing, head_lr_multiplier
         given = settings.word_dropout
         self._word_dropout = default_word_dropout(len(train.texts)) if given is None else given
         self.settings = replace(settings, word_dropout=self._word_dropout)
@@ -79,7 +79,7 @@ class Classification(Job):
         self._targets = train.answers
         self._held = EncodedTexts(validation.texts, tokenizer, length)
         self._held_answers = validation.answers
-        self._order = Order(self._lengths, settings.batch_size, settings.seed)
+        self._order = LengthGroupedSampler(self._lengths, settings.batch_size, settings.seed)
         self._special = torch.tensor([tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id])
         self.batches_per_epoch = self._order.batches_per_epoch
         self.chance_loss = math.log(model.classifier.out_features)
@@ -114,13 +114,18 @@ class Classification(Job):
         loss = functional.cross_entropy(logits, answers)
         return {"accuracy": (logits.argmax(1) == best).double().mean().item(), "loss": loss.item()}
 
-    def lazy_parameter(self) -> nn.Parameter:
+    def sparse_parameters(self) -> nn.Parameter:
         """The word embedding: a batch reads few of its rows."""
         return self.model.encoder.embeddings.word
 
 
 def train_classifier(
-    job: Classification, folder: Path, labels: tuple[str, ...], measured: str, world: World, progress: Progress
+    job: Classification,
+    folder: Path,
+    labels: tuple[str, ...],
+    measured: str,
+    processes: DistributedContext,
+    progress: Progress,
 ) -> None:
     """Do the job to its end, from its checkpoint where there is one, and write the finished member.
 
@@ -129,7 +134,7 @@ def train_classifier(
         folder: where the member goes.
         labels: names of the classes.
         measured: what progress calls the accuracy on held-out texts.
-        world: this process.
+        processes: this process.
         progress: who listens.
 
     Raises:
@@ -139,8 +144,8 @@ def train_classifier(
     """
     partial, settings = partial_folder(folder), job.settings
     # One vector a text runs through the matrices, so their cast to bfloat16 is weighed against few rows.
-    precision, _ = settle_precision(partial, settings, job.model.config, settings.batch_size, world)
-    state = Loop(job, settings, partial, precision, world, progress).run()
+    precision, _ = settle_precision(partial, settings, job.model.config, settings.batch_size, processes)
+    state = Trainer(job, settings, partial, precision, processes, progress).run()
     progress.say(
         f"{job.name}: {state.step:,} updates in {state.seconds:,.0f} s; "
         f"{measured} {100 * state.validation['accuracy']:.1f} %"

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tinylm.core.progress import Progress
 from tinylm.model.checkpoint import load_classifier
-from tinylm.progress import Progress
-from tinylm.text.tokenizer import load_tokenizer
-from tinylm.text.tokens import split_documents
+from tinylm.tokens.encoding import split_documents
+from tinylm.tokens.loading import load_tokenizer
 from tinylm.train.classification import Answered, Classification, train_classifier
-from tinylm.train.distributed import World
+from tinylm.train.distributed import DistributedContext
 from tinylm.train.finetune import default_learning_rate
 from tinylm.train.settings import DistillSettings
 
@@ -27,7 +27,7 @@ def distill_member(
     texts: Sequence[str],
     answers: npt.NDArray[np.float32],
     settings: DistillSettings,
-    world: World,
+    processes: DistributedContext,
     progress: Progress,
 ) -> None:
     """Teach one member into `folder`, going on from its checkpoint where there is one.
@@ -41,7 +41,7 @@ def distill_member(
         texts: n of them, no two alike.
         answers: (n, classes) probabilities that the committee gives them.
         settings: how to train.
-        world: this process.
+        processes: this process.
         progress: who listens.
 
     Raises:
@@ -58,6 +58,6 @@ def distill_member(
     settings = replace(settings, learning_rate=settings.learning_rate or default_learning_rate(model.config))
     settings = settings.ending(steps=_UPDATES)
     name = f"distilling into member {index}"
-    job = Classification(name, model.to(world.device), tokenizer, train, validation, settings)
+    job = Classification(name, model.to(processes.device), tokenizer, train, validation, settings)
     measured = f"agreement with the committee on {len(validation.texts):,} unseen texts"
-    train_classifier(job, folder, labels, measured, world, progress)
+    train_classifier(job, folder, labels, measured, processes, progress)

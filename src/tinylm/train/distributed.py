@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 @dataclass(frozen=True)
-class World:
+class DistributedContext:
     """The processes that train one model together.
 
     Attributes:
@@ -25,7 +25,7 @@ class World:
     device: str
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes and speaks for all."""
         return self.rank == 0
 
@@ -33,7 +33,7 @@ class World:
         """The model, averaging gradients over processes where there are several."""
         return DistributedDataParallel(model) if self.size > 1 else model
 
-    def agree(self, value: float) -> float:
+    def broadcast(self, value: float) -> float:
         """The value that rank 0 has."""
         if self.size == 1:
             return value
@@ -50,16 +50,16 @@ class World:
         return float(shared)
 
     @contextmanager
-    def leader_first(self) -> Iterator[None]:
+    def main_process_first(self) -> Iterator[None]:
         """Run a block on rank 0, then on the others: what it leaves on disk is there for them."""
-        if self.size > 1 and not self.leads:
+        if self.size > 1 and not self.is_main:
             torch.distributed.barrier()
         yield
-        if self.size > 1 and self.leads:
+        if self.size > 1 and self.is_main:
             torch.distributed.barrier()
 
 
-def join_world() -> World:
+def join_processes() -> DistributedContext:
     """Join the processes that `torchrun` started, or be alone.
 
     Processes on CPUs talk through gloo, those on GPUs through nccl.
@@ -72,4 +72,4 @@ def join_world() -> World:
         device = "cuda"
     if size > 1 and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
-    return World(rank, size, device)
+    return DistributedContext(rank, size, device)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import torch
 
+from tinylm.core.progress import Progress
+from tinylm.core.seeds import member_seed
 from tinylm.model.checkpoint import load_masked_language_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import SequenceClassifier, initialise
-from tinylm.progress import Progress
-from tinylm.seeds import member_seed
-from tinylm.text.examples import Task, hold_out
-from tinylm.text.tokenizer import Tokenizer
+from tinylm.text.splits import Task, hold_out
+from tinylm.tokens.loading import Tokenizer
 from tinylm.train.classification import Answered, Classification, train_classifier
-from tinylm.train.distributed import World
+from tinylm.train.distributed import DistributedContext
 from tinylm.train.settings import FinetuneSettings
 
 _LEAST_EPOCHS, _MOST_EPOCHS, _UPDATES = 3, 50, 1000
@@ -38,7 +38,7 @@ def finetune_member(
     tokenizer: Tokenizer,
     task: Task,
     settings: FinetuneSettings,
-    world: World,
+    processes: DistributedContext,
     progress: Progress,
 ) -> None:
     """Fine-tune one member into `folder`, going on from its checkpoint where there is one.
@@ -52,7 +52,7 @@ def finetune_member(
         tokenizer: its vocabulary.
         task: what to learn; its test part is not looked at.
         settings: how to train.
-        world: this process.
+        processes: this process.
         progress: who listens.
 
     Raises:
@@ -62,9 +62,10 @@ def finetune_member(
     """
     seed = member_seed(settings.seed, index)
     train, validation = (
-        Answered(part.texts, torch.from_numpy(part.labels)) for part in hold_out(task.train, settings.validation, seed)
+        Answered(part.texts, torch.from_numpy(part.labels))
+        for part in hold_out(task.train, settings.validation_fraction, seed)
     )
-    model = _start(start, len(task.labels), seed).to(world.device)
+    model = _start(start, len(task.labels), seed).to(processes.device)
     member = replace(settings, seed=seed, learning_rate=settings.learning_rate or default_learning_rate(model.config))
     member = member.ending(steps=default_updates(len(train.texts), settings.batch_size))
     name = f"fine-tuning {'member' if isinstance(start, Path) else 'from scratch, member'} {index}"
@@ -76,9 +77,9 @@ def finetune_member(
         validation,
         member,
         label_smoothing=settings.label_smoothing,
-        head_rate=settings.head_rate,
+        head_lr_multiplier=settings.head_lr_multiplier,
     )
-    train_classifier(job, folder, task.labels, "validation accuracy", world, progress)
+    train_classifier(job, folder, task.labels, "validation accuracy", processes, progress)
 
 
 def _start(start: Path | ModelConfig, labels: int, seed: int) -> SequenceClassifier:

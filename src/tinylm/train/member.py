@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
+from tinylm.core.files import new_folder, write_json, write_text
 from tinylm.model.checkpoint import save_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import MaskedLanguageModel, SequenceClassifier
-from tinylm.storage import new_folder, write_json, write_text
-from tinylm.text.tokenizer import Tokenizer
-from tinylm.train.distributed import World
-from tinylm.train.loop import METRICS
+from tinylm.tokens.loading import Tokenizer
+from tinylm.train.distributed import DistributedContext
 from tinylm.train.precision import choose_precision
 from tinylm.train.settings import TrainingSettings
 from tinylm.train.state import State
+from tinylm.train.trainer import METRICS
 
 TRAINING = "training.json"
 _PRECISION = "precision"
@@ -28,7 +28,7 @@ def partial_folder(folder: Path) -> Path:
 
 
 def settle_precision(
-    partial: Path, settings: TrainingSettings, shape: ModelConfig, rows: int, world: World
+    partial: Path, settings: TrainingSettings, shape: ModelConfig, rows: int, processes: DistributedContext
 ) -> tuple[torch.dtype, str]:
     """The precision to train in and why: chosen once and kept, so that a resumed run computes as it did before.
 
@@ -37,12 +37,12 @@ def settle_precision(
         settings: what was asked.
         shape: of the model.
         rows: vectors that run through its matrices in one update.
-        world: the processes that take part; rank 0 chooses.
+        processes: the processes that take part; rank 0 chooses.
     """
     kept = partial / _PRECISION
-    with world.leader_first():
+    with processes.main_process_first():
         if not kept.is_file():
-            chosen, reason = choose_precision(settings.precision, shape, rows, world.device)
+            chosen, reason = choose_precision(settings.precision, shape, rows, processes.device)
             write_text(kept, str(chosen).removeprefix("torch."))
             return chosen, reason
     name = kept.read_text(encoding="utf-8")

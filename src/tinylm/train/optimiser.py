@@ -7,7 +7,7 @@ their moments, and there is no weight decay on it. All else is plain AdamW.
 import torch
 from torch import Tensor, nn
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 from tinylm.train.settings import TrainingSettings
 
 BETAS = (0.9, 0.98)
@@ -21,7 +21,7 @@ class Optimiser:
         model: its encoder is called `encoder`, and all else is its head.
         settings: weight decay of matrices, clipping.
         lazy: the parameter whose gradient is sparse, if there is one.
-        head_rate: learning rate of the head, as a multiple of the encoder's.
+        head_lr_multiplier: learning rate of the head, as a multiple of the encoder's.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Optimiser:
         settings: TrainingSettings,
         *,
         lazy: nn.Parameter | None = None,
-        head_rate: float = 1.0,
+        head_lr_multiplier: float = 1.0,
     ) -> None:
         self._named = {name: p for name, p in model.named_parameters() if p is not lazy}
         groups = [
@@ -41,12 +41,12 @@ class Optimiser:
                     if (p.ndim > 1) == are_matrices and name.startswith("encoder.") != are_head
                 ],
                 "weight_decay": settings.weight_decay if are_matrices else 0.0,
-                "rate": head_rate if are_head else 1.0,
+                "rate": head_lr_multiplier if are_head else 1.0,
             }
             for are_matrices in (True, False)
             for are_head in (False, True)
         ]
-        self._clip = settings.clip
+        self._clip = settings.max_grad_norm
         self._optimisers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(groups, lr=0.0, betas=BETAS, eps=EPSILON, fused=True)
         ]

@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tinylm.core.progress import Progress
+from tinylm.core.seeds import member_seed, numpy_generator, torch_generator
 from tinylm.model.config import ModelConfig
-from tinylm.model.heads import IGNORED, Bag, MaskedLanguageModel, SampledVocabulary, initialise
-from tinylm.progress import Progress
-from tinylm.seeds import member_seed, numpy_generator, torch_generator
-from tinylm.text.token_file import entropy
-from tinylm.text.tokenizer import Tokenizer
-from tinylm.text.tokens import FirstTokens, Packed, Pairs, Rows, TokenFile, split_documents
-from tinylm.train.batches import Batch, Order, pad_mask
-from tinylm.train.distributed import World
-from tinylm.train.loop import Job, Loop
+from tinylm.model.heads import IGNORED, BagOfWordsTargets, MaskedLanguageModel, SampledVocabulary, initialise
+from tinylm.tokens.encoding import Packed, Pairs, Rows, TokenFile, Truncated, split_documents
+from tinylm.tokens.loading import Tokenizer
+from tinylm.tokens.token_file import entropy
+from tinylm.train.distributed import DistributedContext
 from tinylm.train.masking import Masking, mask_rows
 from tinylm.train.member import finish_member, partial_folder, settle_precision
+from tinylm.train.sampler import Batch, LengthGroupedSampler, pad_mask
 from tinylm.train.settings import PretrainSettings
+from tinylm.train.trainer import Job, Trainer
 
 _VALIDATION_ROWS = 256
 _EVALUATIONS = 8
@@ -30,7 +30,7 @@ _SMOOTHING = 1e-3
 class Pretraining(Job):
     """Guess hidden tokens, and with [CLS] the words of a passage and of its neighbour, and which its neighbour is.
 
-    Negatives for the last come from the part of a batch that a process computes at once: `accumulation` and more
+    Negatives for the last come from the part of a batch that a process computes at once: `gradient_accumulation_steps` and more
     processes leave fewer.
 
     Args:
@@ -69,21 +69,21 @@ class Pretraining(Job):
         self._train = train
         self._group = 2 if isinstance(train, Pairs) else 1
         lengths = np.full(len(train), model.config.positions) if isinstance(train, Pairs) else train.lengths
-        self._order = Order(lengths, settings.batch_size // self._group, settings.seed)
+        self._order = LengthGroupedSampler(lengths, settings.batch_size // self._group, settings.seed)
         self._tokenizer = tokenizer
         self._special = torch.tensor([tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id])
         unknown = torch.tensor([tokenizer.unk_id])
         self._frequencies = torch.from_numpy(counts / max(1, counts.sum()))
         # Hidden tokens are guessed among the whole vocabulary, whose gradient is dense whatever the words do.
-        self._samples = not settings.masked_tokens
+        self._samples = not settings.mlm_weight
         model.encoder.embeddings.sparse = self._samples and not shared
         self._word_weights = word_weights(counts, torch.cat((self._special, unknown)))
         self._known_words = (self._word_weights * self._frequencies).nonzero()[:, 0]
-        self._masking = Masking(rate=settings.mask_rate)
+        self._masking = Masking(rate=settings.mlm_probability)
         self.batches_per_epoch = self._order.batches_per_epoch
-        self._words = settings.bag_of_words + settings.neighbour_words
-        self.chance_loss = math.log(tokenizer.vocab_size) * (settings.masked_tokens or self._words)
-        asked = counts if settings.masked_tokens else counts * self._word_weights.double().numpy()
+        self._words = settings.bow_weight + settings.context_bow_weight
+        self.chance_loss = math.log(tokenizer.vocab_size) * (settings.mlm_weight or self._words)
+        asked = counts if settings.mlm_weight else counts * self._word_weights.double().numpy()
         self.unigram_entropy = entropy(asked)
         held = np.arange(min(_VALIDATION_ROWS // self._group, len(validation)))
         if not isinstance(validation, Pairs):
@@ -105,7 +105,7 @@ class Pretraining(Job):
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Tensor:
         """The terms of the loss of a part of a batch, by their weights: hidden tokens, words, contrast."""
         settings = self._settings
-        contrast = settings.contrast > 0
+        contrast = settings.infonce_weight > 0
         terms: Tensor = model(
             batch.ids,
             batch.mask,
@@ -117,8 +117,8 @@ class Pretraining(Job):
             generator=generator,
         )
         per_row = [self._words] if batch.words is not None else []
-        per_row += [settings.contrast] if contrast else []
-        weights = [settings.masked_tokens] if batch.reads is not None else []
+        per_row += [settings.infonce_weight] if contrast else []
+        weights = [settings.mlm_weight] if batch.reads is not None else []
         return terms * terms.new_tensor(weights + [weight * batch.row_weight for weight in per_row])
 
     def validate(self) -> dict[str, float]:
@@ -131,7 +131,7 @@ class Pretraining(Job):
             total += self.model(batch.ids, batch.mask, batch.reads, batch.targets, words).item()
         return {"loss": total / sum(batch.weight for batch in self._held)}
 
-    def lazy_parameter(self) -> nn.Parameter | None:
+    def sparse_parameters(self) -> nn.Parameter | None:
         """The word embedding, where only words of the batch are guessed among."""
         embeddings = self.model.encoder.embeddings
         return embeddings.word if embeddings.sparse else None
@@ -144,7 +144,7 @@ class Pretraining(Job):
         ids = torch.from_numpy(drawn)
         mask, tokens = pad_mask(ids, lengths), int(lengths.sum())
         words = self._bag(ids, everything=rows is not self._train) if self._words else None
-        if not self._settings.masked_tokens:
+        if not self._settings.mlm_weight:
             return Batch(ids, mask, None, None, len(ids), tokens, words, group=self._group)
         generator = torch_generator(seed, "masks", step)
         masked = mask_rows(
@@ -163,7 +163,7 @@ class Pretraining(Job):
             group=self._group,
         )
 
-    def _bag(self, ids: Tensor, *, everything: bool = False) -> Bag:
+    def _bag(self, ids: Tensor, *, everything: bool = False) -> BagOfWordsTargets:
         """The words that each row's [CLS] is asked for: weights of a row sum to 1.
 
         Unless tokens are hidden too, they are guessed among the words of the batch, which takes a tenth of the
@@ -179,11 +179,11 @@ class Pretraining(Job):
             ids = torch.searchsorted(words, ids).clamp(max=len(words) - 1)
             chances = torch.ones(1) if everything else -torch.expm1(-self._frequencies[words] * int(known.sum()))
             sample = SampledVocabulary(words, chances.log().float())
-        of_neighbours = self._settings.neighbour_words / self._words
+        of_neighbours = self._settings.context_bow_weight / self._words
         if of_neighbours:
             ids = torch.cat((ids, _swapped(ids)), dim=1)
             weights = torch.cat(((1 - of_neighbours) * weights, of_neighbours * _swapped(weights)), dim=1)
-        return Bag(ids, weights, sample)
+        return BagOfWordsTargets(ids, weights, sample)
 
 
 def _swapped(rows: Tensor) -> Tensor:
@@ -208,13 +208,13 @@ def word_weights(counts: np.ndarray, special_ids: Tensor) -> Tensor:
 
 
 def _view(settings: PretrainSettings, tokens: TokenFile, documents: np.ndarray, length: int) -> Rows | Pairs:
-    match settings.rows:
+    match settings.sequences:
         case "pairs":
             return Pairs(tokens, documents, length)
         case "packed":
             return Packed(tokens, documents, length)
-        case "first":
-            return FirstTokens(tokens, documents, length)
+        case "truncated":
+            return Truncated(tokens, documents, length)
 
 
 def default_learning_rate(shape: ModelConfig) -> float:
@@ -229,7 +229,7 @@ def pretrain_member(
     tokens: TokenFile,
     tokenizer: Tokenizer,
     settings: PretrainSettings,
-    world: World,
+    processes: DistributedContext,
     progress: Progress,
 ) -> None:
     """Pre-train one member of a committee into `folder`, going on from its checkpoint where there is one.
@@ -243,7 +243,7 @@ def pretrain_member(
         tokens: the corpus.
         tokenizer: its vocabulary.
         settings: how to train.
-        world: the processes that take part.
+        processes: the processes that take part.
         progress: who listens.
 
     Raises:
@@ -252,7 +252,7 @@ def pretrain_member(
         InputError: the corpus is too small, the disk too full, or the checkpoint of another model.
     """
     # A document of one token and its [SEP] has no two passages.
-    least = 3 if settings.rows == "pairs" else 0
+    least = 3 if settings.sequences == "pairs" else 0
     documents = np.flatnonzero(np.diff(tokens.offsets) >= least)
     parts = split_documents(len(documents), settings.seed)
     train, validation = (_view(settings, tokens, documents[part], shape.positions) for part in parts)
@@ -263,15 +263,15 @@ def pretrain_member(
     ).ending(budget="10m")
     model = MaskedLanguageModel(shape)
     initialise(model, member.seed)
-    model.to(world.device)
+    model.to(processes.device)
     name = f"pre-training member {index}"
     job = Pretraining(
-        name, model, train, validation, tokenizer, member, tokens.counts, settings.seed, shared=world.size > 1
+        name, model, train, validation, tokenizer, member, tokens.counts, settings.seed, shared=processes.size > 1
     )
     partial = partial_folder(folder)
-    precision, reason = settle_precision(partial, member, shape, shape.positions * member.batch_size, world)
+    precision, reason = settle_precision(partial, member, shape, shape.positions * member.batch_size, processes)
     progress.say(f"{name}: {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M weights; {reason}")
-    state = Loop(job, member, partial, precision, world, progress).run()
+    state = Trainer(job, member, partial, precision, processes, progress).run()
     loss, known = state.validation["loss"], job.unigram_entropy
     progress.say(
         f"{name}: {state.step:,} updates, {state.tokens / 1e6:,.1f} M tokens in {state.seconds:,.0f} s; "
@@ -281,6 +281,6 @@ def pretrain_member(
         progress.say(
             f"warning: member {index} has learnt no more than how frequent tokens are; train it longer or on more text"
         )
-    if world.leads:
+    if processes.is_main:
         facts = {"validation_loss": loss, "unigram_entropy": known}
         finish_member(folder, model, tokenizer, member, state, facts)

@@ -2,7 +2,7 @@
 
 import re
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 

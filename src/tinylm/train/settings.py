@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
-from tinylm.errors import InputError
+from tinylm.core.errors import InputError
 from tinylm.train.schedule import seconds_of
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-_ASKED = ("masked_tokens", "bag_of_words", "neighbour_words", "contrast")
+_ASKED = ("mlm_weight", "bow_weight", "context_bow_weight", "infonce_weight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,11 @@ class TrainingSettings:
         steps: number of updates, for exact repeats.
         epochs: number of passes over the data, for exact repeats.
         batch_size: rows an update, over all processes.
-        accumulation: parts that a batch is computed in, to save memory; the update is the same.
+        gradient_accumulation_steps: parts that a batch is computed in, to save memory; the update is the same.
         learning_rate: peak learning rate of AdamW; by default chosen from the shape of the model.
-        warmup: share of training in which the learning rate rises from zero; then it falls to zero.
+        warmup_fraction: share of training in which the learning rate rises from zero; then it falls to zero.
         weight_decay: decoupled weight decay of matrices.
-        clip: largest norm of the gradient.
+        max_grad_norm: largest norm of the gradient.
         dropout: share of features dropped.
         precision: of matrix products; auto measures which is faster on this machine.
         save_every: time between checkpoints.
@@ -35,11 +35,11 @@ class TrainingSettings:
     steps: int | None = None
     epochs: float | None = None
     batch_size: int = 32
-    accumulation: int = 1
+    gradient_accumulation_steps: int = 1
     learning_rate: float | None = None
-    warmup: float = 0.05
+    warmup_fraction: float = 0.05
     weight_decay: float = 0.01
-    clip: float = 1.0
+    max_grad_norm: float = 1.0
     dropout: float = 0.0
     precision: Precision = "auto"
     save_every: str = "2m"
@@ -53,18 +53,18 @@ class TrainingSettings:
         if self.budget is not None:
             seconds_of(self.budget)
         seconds_of(self.save_every)
-        for name in ("steps", "epochs", "batch_size", "accumulation", "learning_rate", "clip"):
+        for name in ("steps", "epochs", "batch_size", "gradient_accumulation_steps", "learning_rate", "max_grad_norm"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"{name} is {value}; it must be above 0")
-        for name in ("warmup", "dropout"):
+        for name in ("warmup_fraction", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
         if not self.weight_decay >= 0:
             raise InputError(f"weight_decay is {self.weight_decay}; it must be at least 0")
-        if self.accumulation > self.batch_size:
+        if self.gradient_accumulation_steps > self.batch_size:
             raise InputError(
-                f"accumulation {self.accumulation} cuts a batch of {self.batch_size} rows into parts of less than one; "
+                f"gradient_accumulation_steps {self.gradient_accumulation_steps} cuts a batch of {self.batch_size} rows into parts of less than one; "
                 "lower it or raise batch_size"
             )
 
@@ -79,48 +79,48 @@ class TrainingSettings:
 class PretrainSettings(TrainingSettings):
     """What a model learns from unlabelled text. Without budget, steps or epochs it takes ten minutes a member.
 
-    The paper's way is rows first, masked_tokens 1, and 0 for all that is asked of [CLS].
+    The paper's way is sequences truncated, mlm_weight 1, and 0 for all that is asked of [CLS].
 
     Attributes:
-        rows: pairs cuts two neighbouring passages out of each document, anew each time; packed cuts whole documents
-            into full rows; first takes the beginning of each document.
+        sequences: pairs cuts two neighbouring passages out of each document, anew each time; packed cuts whole documents
+            into full rows; truncated takes the beginning of each document.
         batch_size: rows an update, over all processes; a pair is two.
-        masked_tokens: weight of guessing hidden tokens.
-        mask_rate: share of tokens hidden.
-        bag_of_words: weight of asking [CLS] for the words of its own row.
-        neighbour_words: weight of asking [CLS] for the words of the neighbouring passage.
-        contrast: weight of telling, by [CLS], the neighbouring passage from all others of the batch.
+        mlm_weight: weight of guessing hidden tokens.
+        mlm_probability: share of tokens hidden.
+        bow_weight: weight of asking [CLS] for the words of its own row.
+        context_bow_weight: weight of asking [CLS] for the words of the neighbouring passage.
+        infonce_weight: weight of telling, by [CLS], the neighbouring passage from all others of the batch.
     """
 
-    rows: Literal["pairs", "packed", "first"] = "pairs"
+    sequences: Literal["pairs", "packed", "truncated"] = "pairs"
     batch_size: int = 128
-    masked_tokens: float = 0.0
-    mask_rate: float = 0.15
-    bag_of_words: float = 0.5
-    neighbour_words: float = 0.5
-    contrast: float = 0.15
+    mlm_weight: float = 0.0
+    mlm_probability: float = 0.15
+    bow_weight: float = 0.5
+    context_bow_weight: float = 0.5
+    infonce_weight: float = 0.15
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
         super().__post_init__()
-        if not 0 < self.mask_rate < 1:
-            raise InputError(f"mask_rate is {self.mask_rate}; it must be above 0 and below 1")
+        if not 0 < self.mlm_probability < 1:
+            raise InputError(f"mlm_probability is {self.mlm_probability}; it must be above 0 and below 1")
         weights = {name: getattr(self, name) for name in _ASKED}
         for name, weight in weights.items():
             if not weight >= 0:
                 raise InputError(f"{name} is {weight}; it must be at least 0")
-        if not self.masked_tokens + self.bag_of_words + self.neighbour_words:
+        if not self.mlm_weight + self.bow_weight + self.context_bow_weight:
             raise InputError(
-                "masked_tokens, bag_of_words and neighbour_words are all 0, so no word is learnt; raise one of them"
+                "mlm_weight, bow_weight and context_bow_weight are all 0, so no word is learnt; raise one of them"
             )
-        if self.rows == "pairs":
+        if self.sequences == "pairs":
             if self.batch_size < 2:
                 raise InputError("batch_size is 1, and a pair is 2 rows; raise it")
             return
-        for name in ("neighbour_words", "contrast"):
+        for name in ("context_bow_weight", "infonce_weight"):
             if weights[name]:
                 raise InputError(
-                    f"rows {self.rows} have no neighbouring passage to ask for; set {name} to 0 or take rows pairs"
+                    f"{self.sequences} sequences have no neighbouring passage; set {name} to 0 or sequences to pairs"
                 )
 
 
@@ -133,7 +133,7 @@ class ClassificationSettings(TrainingSettings):
             chosen from the number of texts.
     """
 
-    warmup: float = 0.1
+    warmup_fraction: float = 0.1
     dropout: float = 0.1
     word_dropout: float | None = None
 
@@ -150,23 +150,23 @@ class FinetuneSettings(ClassificationSettings):
 
     Attributes:
         label_smoothing: share of the target given to all classes alike (Szegedy et al., 2016, section 7).
-        head_rate: learning rate of pooler and classifier, which start from nothing, as a multiple of the others'.
-        validation: share of the training examples that is not trained on but measured on.
+        head_lr_multiplier: learning rate of pooler and classifier, which start from nothing, as a multiple of the others'.
+        validation_fraction: share of the training examples that is not trained on but measured on.
     """
 
     label_smoothing: float = 0.1
-    head_rate: float = 5.0
-    validation: float = 0.1
+    head_lr_multiplier: float = 5.0
+    validation_fraction: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
         super().__post_init__()
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"label_smoothing is {self.label_smoothing}; it must be at least 0 and below 1")
-        if not self.head_rate > 0:
-            raise InputError(f"head_rate is {self.head_rate}; it must be above 0")
-        if not 0 < self.validation < 1:
-            raise InputError(f"validation is {self.validation}; it must be above 0 and below 1")
+        if not self.head_lr_multiplier > 0:
+            raise InputError(f"head_lr_multiplier is {self.head_lr_multiplier}; it must be above 0")
+        if not 0 < self.validation_fraction < 1:
+            raise InputError(f"validation_fraction is {self.validation_fraction}; it must be above 0 and below 1")
 
 
 @dataclass(frozen=True, kw_only=True)

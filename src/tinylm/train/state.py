@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tinylm.errors import InputError, TinyLMError
-from tinylm.storage import new_folder, write_json
+from tinylm.core.errors import InputError, TinyLMError
+from tinylm.core.files import new_folder, write_json
 from tinylm.train.optimiser import Optimiser
 
 _CHECKPOINTS = "checkpoints"

@@ -1,0 +1,1 @@
+"""A committee on disk, and the arithmetic of its vote."""

@@ -1,0 +1,153 @@
+"""The soft committee's arithmetic: pooled predictions, disagreement, and what each further member adds.
+
+Everything takes `votes` of shape (members, texts, classes), each row a probability distribution, and needs
+nothing but NumPy, so that a committee can be studied from stored predictions without its models.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tinylm.core.errors import InputError
+from tinylm.core.seeds import numpy_generator
+
+Vote = Literal["probability", "logit"]
+
+_SMALLEST = np.finfo(np.float64).tiny
+
+
+@dataclass(frozen=True)
+class SizeAccuracy:
+    """Accuracy of committees of one size, over subsets of the members there are.
+
+    Attributes:
+        size: members in a committee.
+        subsets: committees that were measured.
+        mean: their mean accuracy, 0 to 1.
+        std: standard deviation of their accuracy (divided by `subsets`, not by one less). Subsets share
+            members, so this is the spread of the choice, not a standard error.
+    """
+
+    size: int
+    subsets: int
+    mean: float
+    std: float
+
+
+def vote(votes: npt.ArrayLike, how: Vote = "probability") -> npt.NDArray[np.float64]:
+    """The committee's prediction.
+
+    Args:
+        votes: shape (members, texts, classes), probabilities.
+        how: `"probability"` for the mean probability; `"logit"` for the softmax of the mean logit, which is
+            the normalised geometric mean of the probabilities: one confident "no" weighs more there.
+
+    Returns:
+        Probabilities of shape (texts, classes).
+
+    Raises:
+        InputError: the votes have another shape or are not probabilities.
+    """
+    scores = _scores(_checked(votes), how).mean(axis=0)
+    unnormalised = scores if how == "probability" else np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(unnormalised / unnormalised.sum(axis=-1, keepdims=True))
+
+
+def disagreement(votes: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """How far the members contradict each other, apart from what each is unsure of by itself.
+
+    The mutual information between the member and its prediction, H(mean_k p_k) - mean_k H(p_k), as in BALD
+    (Houlsby et al. 2011, arXiv 1112.5745); the epistemic part of the uncertainty in Depeweg et al. (2018,
+    arXiv 1710.07283).
+
+    Args:
+        votes: shape (members, texts, classes), probabilities.
+
+    Returns:
+        Nats, of shape (texts,): 0 where all members predict alike, at most log(min(members, classes)).
+
+    Raises:
+        InputError: the votes have another shape or are not probabilities.
+    """
+    checked = _checked(votes)
+    information = _entropy(checked.mean(axis=0)) - _entropy(checked).mean(axis=0)
+    return np.asarray(np.maximum(information, 0.0))
+
+
+def accuracy_by_size(
+    votes: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    how: Vote = "probability",
+    max_subsets: int = 200,
+    seed: int = 0,
+) -> list[SizeAccuracy]:
+    """Accuracy of a committee of 1, 2, ... all members, averaged over which members those are.
+
+    Args:
+        votes: shape (members, texts, classes), probabilities.
+        labels: the true classes, integers of shape (texts,).
+        how: how the members are pooled; see `vote`.
+        max_subsets: all subsets of a size are measured where there are no more than this many; otherwise this
+            many distinct ones are drawn.
+        seed: of that draw.
+
+    Returns:
+        One entry a size, in order of size.
+
+    Raises:
+        InputError: the votes have another shape or are not probabilities, the labels do not match them, or
+            `max_subsets` is not positive.
+    """
+    checked, truth = _checked(votes), np.asarray(labels)
+    if truth.shape != checked.shape[1:2]:
+        raise InputError(f"Labels of shape {truth.shape} do not match votes of shape {checked.shape}; give one a text.")
+    if max_subsets < 1:
+        raise InputError(f"max_subsets is {max_subsets}; it must be at least 1.")
+    # The softmax keeps the order of the classes, so subsets can be compared by their mean score alone.
+    scores = _scores(checked, how)
+    result = []
+    for size in range(1, len(scores) + 1):
+        accuracies = [
+            np.mean(scores[subset].mean(axis=0).argmax(axis=-1) == truth)
+            for subset in _subsets(len(scores), size, max_subsets, seed)
+        ]
+        result.append(SizeAccuracy(size, len(accuracies), float(np.mean(accuracies)), float(np.std(accuracies))))
+    return result
+
+
+def _checked(votes: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    array = np.asarray(votes, dtype=np.float64)
+    if array.ndim != 3 or not array.size:
+        raise InputError(f"Votes have shape {array.shape}; give (members, texts, classes), none empty.")
+    # Rows of float16 or int8 models miss 1 by a little; logits miss it by far.
+    if not (np.all(array >= 0) and np.allclose(array.sum(axis=-1), 1, atol=1e-2)):
+        raise InputError("Votes are not probabilities; give each member's softmax output, which sums to 1.")
+    return array
+
+
+def _scores(votes: npt.NDArray[np.float64], how: Vote) -> npt.NDArray[np.float64]:
+    # A floor in place of log 0: with -inf, members that rule out every class between them would leave 0/0.
+    return votes if how == "probability" else np.log(np.maximum(votes, _SMALLEST))
+
+
+def _entropy(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    logs = np.log(np.maximum(probabilities, _SMALLEST))
+    return -np.asarray((probabilities * logs).sum(axis=-1))
+
+
+def _subsets(members: int, size: int, limit: int, seed: int) -> Iterator[list[int]]:
+    if comb(members, size) <= limit:
+        yield from map(list, combinations(range(members), size))
+        return
+    generator = numpy_generator(seed, "committee subsets", size)
+    drawn: set[tuple[int, ...]] = set()
+    while len(drawn) < limit:
+        subset = sorted(generator.choice(members, size, replace=False).tolist())
+        if tuple(subset) not in drawn:
+            drawn.add(tuple(subset))
+            yield subset

@@ -1,0 +1,1 @@
+"""How good a committee is on labelled text."""

@@ -1,0 +1,1 @@
+"""A trained committee as one ONNX graph, checked against torch."""

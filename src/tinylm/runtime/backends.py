@@ -1,0 +1,82 @@
+"""What answers once texts are ids: ONNX Runtime on an exported graph, or NumPy on the arrays of a checkpoint."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from tinylm.committee.voting import Vote
+from tinylm.core.errors import InputError
+from tinylm.runtime.forward import Outputs, Rows, committee, input_names
+from tinylm.runtime.numpy_backend import NumpyOperations, Values
+
+if TYPE_CHECKING:
+    from tinylm.runtime.fold import FoldedMember
+
+
+class Backend(Protocol):
+    """Ids to probabilities; may be called from several threads at once."""
+
+    def run(self, rows: Sequence[Rows[Values]]) -> Outputs[Values]:
+        """Answer a batch: its rows once for each vocabulary."""
+
+
+class NumpyBackend:
+    """A committee computed as it was trained, in float32.
+
+    Args:
+        members: the voters.
+        vote: how they vote.
+        threads: that matrix products use at most.
+    """
+
+    def __init__(self, members: "Sequence[FoldedMember]", vote: Vote, threads: int) -> None:
+        from threadpoolctl import ThreadpoolController  # noqa: PLC0415
+
+        self._members, self._vote, self._threads = members, vote, threads
+        # The controller looks through the libraries of the process, so it is made once.
+        self._libraries = ThreadpoolController()
+
+    def run(self, rows: Sequence[Rows[Values]]) -> Outputs[Values]:
+        """See `Backend`."""
+        with self._libraries.limit(limits=self._threads, user_api="blas"):
+            return committee(NumpyOperations(), self._members, self._vote, rows)
+
+
+class OnnxBackend:
+    """A graph that `graph.build_graph` wrote.
+
+    Args:
+        graph: the file, or its bytes.
+        groups: how many vocabularies it takes.
+        threads: that one batch uses at most.
+
+    Raises:
+        InputError: ONNX Runtime cannot open it.
+    """
+
+    def __init__(self, graph: Path | bytes, groups: int, threads: int) -> None:
+        import onnxruntime  # noqa: PLC0415
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Threads that spin while they wait take the cores from the tokenizer's.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                graph if isinstance(graph, bytes) else str(graph), options, providers=["CPUExecutionProvider"]
+            )
+        # ONNX Runtime raises classes of its own, without a common one.
+        except Exception as error:
+            name = graph if isinstance(graph, Path) else "the graph"
+            raise InputError(f"{name} cannot be opened ({error}); export the model again") from error
+        self._ids, self._masks = input_names("input_ids", groups), input_names("attention_mask", groups)
+
+    def run(self, rows: Sequence[Rows[Values]]) -> Outputs[Values]:
+        """See `Backend`."""
+        fed: dict[str, Values] = {}
+        for ids, mask, texts in zip(self._ids, self._masks, rows, strict=True):
+            fed[ids], fed[mask] = texts.ids, texts.mask
+        probabilities, votes, *attention = self._session.run(None, fed)
+        return Outputs(probabilities, votes, tuple(attention))

@@ -1,0 +1,132 @@
+"""Opening a model: an exported artefact, a trained committee, or one classifier in Hugging Face's layout."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinylm.committee.files import COMMITTEE, read_committee
+from tinylm.committee.voting import Vote
+from tinylm.core.errors import InputError
+from tinylm.core.runs import RUN
+from tinylm.model.layout import CONFIG
+from tinylm.runtime.artefact import ARTEFACT, GRAPH, read_artefact, vocabulary_folders
+from tinylm.runtime.backends import Backend, NumpyBackend, OnnxBackend
+from tinylm.runtime.classifier import Classifier, Vocabulary
+from tinylm.runtime.fold import FoldedMember, fold_member
+from tinylm.runtime.forward import groups
+from tinylm.tokens.loading import load_tokenizer
+
+_BATCH_TOKENS = 1024
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A committee as it was trained.
+
+    Attributes:
+        members: the voters, folded.
+        folders: where each is.
+        vote: how they vote.
+        files: all that makes the model.
+    """
+
+    members: tuple[FoldedMember, ...]
+    folders: tuple[Path, ...]
+    vote: Vote
+    files: tuple[Path, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.members[0].labels
+
+    @property
+    def vocabularies(self) -> list[Vocabulary]:
+        """How the members see a text, in the order of `network.groups`."""
+        firsts = [self.members[group[0]] for group in groups(self.members)]
+        return [Vocabulary(member.tokenizer, member.positions) for member in firsts]
+
+    @property
+    def batch_tokens(self) -> int:
+        """Padded tokens that a batch should have at most, so that what is made of them fits into a core's cache."""
+        return max(1, _BATCH_TOKENS // max(member.channels for member in self.members))
+
+    def classifier(self, engine: Backend, threads: int) -> Classifier:
+        """The committee at work: its vocabularies around an engine that computes what its members do."""
+        return Classifier(
+            engine,
+            self.vocabularies,
+            members=len(self.members),
+            labels=self.labels,
+            vote=self.vote,
+            threads=threads,
+            batch_tokens=self.batch_tokens,
+            files=self.files,
+        )
+
+
+def load(folder: str | Path, threads: int = 1) -> Classifier:
+    """Open a trained or exported model.
+
+    Args:
+        folder: an artefact, a committee, or a classifier in Hugging Face's layout.
+        threads: processor threads that one call may use.
+
+    Raises:
+        InputError: the folder is none of these, its parts do not fit together, or `threads` is not positive.
+    """
+    folder = Path(folder)
+    if threads < 1:
+        raise InputError(f"threads is {threads}; it must be at least 1")
+    if (folder / ARTEFACT).is_file():
+        return _open_artefact(folder, threads)
+    checkpoint = open_checkpoint(folder)
+    return checkpoint.classifier(NumpyBackend(checkpoint.members, checkpoint.vote, threads), threads)
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Open a committee, or a single classifier as a committee of one.
+
+    Raises:
+        InputError: the folder is neither, or its members do not fit together.
+    """
+    if (folder / COMMITTEE).is_file():
+        stored = read_committee(folder)
+        folders = tuple(folder / name for name in stored.members)
+        members = tuple(map(fold_member, folders))
+        for path, member in zip(folders, members, strict=True):
+            if member.labels != stored.labels:
+                raise InputError(f"{path} has other labels than its committee; train or copy the model again")
+        return Checkpoint(members, folders, stored.vote, _present(folder / COMMITTEE, *folders, folder / RUN))
+    if (folder / CONFIG).is_file():
+        return Checkpoint((fold_member(folder),), (folder,), "probability", _present(*sorted(folder.iterdir())))
+    if not folder.is_dir():
+        raise InputError(f"there is no model at {folder}; give the folder that `tinylm train -o` wrote")
+    raise InputError(
+        f"{folder} is not a trained model: it has none of {ARTEFACT}, {COMMITTEE} and {CONFIG}; "
+        "give the folder that `tinylm train`, `tinylm finetune` or `tinylm export` wrote"
+    )
+
+
+def _open_artefact(folder: Path, threads: int) -> Classifier:
+    artefact = read_artefact(folder)
+    if not (folder / GRAPH).is_file():
+        raise InputError(f"{folder} is not a complete artefact: it has no {GRAPH}; export the model again")
+    folders = vocabulary_folders(folder, len(artefact.positions))
+    vocabularies = [
+        Vocabulary(load_tokenizer(path), positions) for path, positions in zip(folders, artefact.positions, strict=True)
+    ]
+    return Classifier(
+        OnnxBackend(folder / GRAPH, len(vocabularies), threads),
+        vocabularies,
+        members=artefact.members,
+        labels=artefact.labels,
+        vote=artefact.vote,
+        threads=threads,
+        batch_tokens=artefact.batch_tokens,
+        files=_present(*sorted(folder.iterdir())),
+    )
+
+
+def _present(*files: Path) -> tuple[Path, ...]:
+    """Those that are there, and not hidden."""
+    return tuple(path for path in files if path.exists() and not path.name.startswith("."))

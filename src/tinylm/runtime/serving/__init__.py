@@ -1,1 +1,0 @@
-"""What `tinylm serve` is made of: limits, batches, messages, metrics, pages, connections and processes."""

@@ -1,0 +1,1 @@
+"""`tinylm serve`: a classifier behind HTTP."""

@@ -1,0 +1,1 @@
+"""The steps of the main job: pre-train, fine-tune, distil, export."""

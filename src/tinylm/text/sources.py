@@ -1,0 +1,281 @@
+"""Labelled text: files, hub data sets, and AG News, DBPedia and FewRel by name, sampled as in the paper."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tinylm.core.errors import InputError
+from tinylm.text.fewrel import fewrel_file, read_fewrel
+from tinylm.text.hub import SCHEME, open_hub
+from tinylm.text.known import local_folder
+from tinylm.text.labelled import LabelledRows, label_names, labelled_from_hub, read_labelled, read_texts
+from tinylm.text.lines import plain_suffix
+from tinylm.text.rows import is_supported
+from tinylm.text.splits import (
+    Examples,
+    Labels,
+    Task,
+    choose_whole_groups,
+    held_out_rows,
+    held_out_shares,
+    hold_out,
+    sample_per_label,
+    task_fingerprint,
+)
+
+__all__ = [
+    "TEST_FRACTION",
+    "Examples",
+    "Task",
+    "TaskSource",
+    "held_out_rows",
+    "hold_out",
+    "load_examples",
+    "load_task",
+    "read_texts",
+]
+
+TEST_FRACTION = 0.2
+"""Of a source without a test part, stratified."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A task known by name: where it is, and the paper's sample of it."""
+
+    hub: str
+    text_column: str
+    train_per_label: int
+    test_per_label: int
+
+
+_KNOWN = {
+    "ag_news": _Known("hf://fancyzhx/ag_news", "text", 1000, 1000),
+    "dbpedia_14": _Known("hf://fancyzhx/dbpedia_14", "content", 100, 100),
+}
+_FEWREL = ("fewrel", "fewrel-marked")
+_FEWREL_SAMPLE = (630, 70)
+_PART = re.compile(r"(train|test)\b|(train|test)[-_]", re.IGNORECASE)
+
+
+def load_task(
+    source: str | Path,
+    *,
+    test: str | Path | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    data_dir: str | Path | None = None,
+    train_per_label: int | None = None,
+    test_per_label: int | None = None,
+    seed: int = 0,
+) -> Task:
+    """Load labelled text.
+
+    Args:
+        source: a file (csv, tsv, jsonl, parquet, fastText `.txt`, FewRel `.json`), a folder with `train.*`
+            and `test.*`, `hf://org/name[/config]`, or a name: `ag_news`, `dbpedia_14`, `fewrel`,
+            `fewrel-marked`.
+        test: the file of the test part; without one, and without a test part in `source`, a fifth of each
+            label is held out, and rows of the same text are kept on one side.
+        text_column: found by the usual names when None.
+        label_column: found by the usual names when None.
+        data_dir: where names are looked for, else in `TINYLM_DATA`, else on the hub.
+        train_per_label: rows of each label to train on; all when None, and the paper's number for the names.
+        test_per_label: rows of each label to test on, likewise; where tinylm does the split, at most half of them.
+        seed: of the split and the sample.
+
+    Raises:
+        InputError: nothing there, a malformed row, a single label, a label with one training row, or a label
+            in the test part that training does not have.
+        MissingExtraError: the format needs the `train` extra.
+    """
+    name = str(source)
+    known = _KNOWN.get(name)
+    if known is not None:
+        text_column = text_column or known.text_column
+        train_per_label = train_per_label or known.train_per_label
+        test_per_label = test_per_label or known.test_per_label
+    elif name in _FEWREL:
+        train_per_label = train_per_label or _FEWREL_SAMPLE[0]
+        test_per_label = test_per_label or _FEWREL_SAMPLE[1]
+    _check_sample(train_per_label, test_per_label)
+    train_rows, test_rows = _read(source, text_column, label_column, data_dir)
+    if test is not None:
+        test_rows = read_labelled([Path(test)], text_column, label_column)
+    return _build(
+        name,
+        train_rows,
+        test_rows,
+        train_per_label=train_per_label,
+        test_per_label=test_per_label,
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """Where labelled text comes from, and how it is read; see `load_task`.
+
+    Attributes:
+        source: file, folder, hub data set, or a name such as ag_news.
+        test: file of the test part.
+        text_column: the column of the text; found by the usual names when None.
+        label_column: the column of the label; found by the usual names when None.
+        train_per_label: training rows a label.
+        test_per_label: test rows a label.
+    """
+
+    source: str
+    test: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    train_per_label: int | None = None
+    test_per_label: int | None = None
+
+    def load(self, data_dir: str | Path | None, seed: int) -> Task:
+        """Read it."""
+        task = load_task(**asdict(self), data_dir=data_dir, seed=seed)
+        return replace(task, source=asdict(self.absolute()))
+
+    def absolute(self) -> "TaskSource":
+        """The same, with paths that hold from any folder."""
+        return replace(self, source=_where(self.source), test=None if self.test is None else _where(self.test))
+
+
+def load_examples(
+    source: str | Path, labels: tuple[str, ...], text_column: str | None = None, label_column: str | None = None
+) -> Examples:
+    """Load a file of labelled text whole, for a model that has labels already.
+
+    Args:
+        source: a file, as in `load_task`.
+        labels: the labels of the model.
+        text_column: found by the usual names when None.
+        label_column: found by the usual names when None.
+
+    Raises:
+        InputError: a malformed row, or a label that is not one of `labels`.
+    """
+    rows, _ = _read(source, text_column, label_column, None)
+    position = {label: index for index, label in enumerate(labels)}
+    _check_known(rows, position, "the model does not know; use the labels it was trained on")
+    return _examples(rows, position)
+
+
+def _where(source: str) -> str:
+    return str(Path(source).absolute()) if Path(source).exists() else source
+
+
+def _check_sample(train_per_label: int | None, test_per_label: int | None) -> None:
+    if train_per_label is not None and train_per_label < 2:
+        raise InputError(f"train_per_label={train_per_label} is too few to train and validate; ask for at least 2")
+    if test_per_label is not None and test_per_label < 1:
+        raise InputError(f"test_per_label={test_per_label} tests nothing; ask for at least 1")
+
+
+def _read(
+    source: str | Path, text: str | None, label: str | None, data_dir: str | Path | None
+) -> tuple[LabelledRows, LabelledRows | None]:
+    name = str(source)
+    if name in _FEWREL:
+        return read_fewrel(fewrel_file(data_dir), marked=name == "fewrel-marked"), None
+    if name in _KNOWN:
+        source = local_folder(name, data_dir) or _KNOWN[name].hub
+        name = str(source)
+    if name.startswith(SCHEME):
+        return _read_hub(name, text, label)
+    path = Path(source)
+    if path.is_dir():
+        return _read_folder(path, text, label)
+    if not path.is_file():
+        names = ", ".join((*_KNOWN, *_FEWREL))
+        raise InputError(f"{path} is not there; give a file or folder, hf://org/name, or one of {names}")
+    if plain_suffix(path) == ".json":
+        return read_fewrel(path, marked=False), None
+    return read_labelled([path], text, label), None
+
+
+def _read_hub(name: str, text: str | None, label: str | None) -> tuple[LabelledRows, LabelledRows | None]:
+    train, test = open_hub(name, "train"), open_hub(name, "test")
+    if train is None:
+        raise InputError(f"{name} has no split `train`; give a data set that has one, or local files")
+    return labelled_from_hub(train, text, label), None if test is None else labelled_from_hub(test, text, label)
+
+
+def _read_folder(folder: Path, text: str | None, label: str | None) -> tuple[LabelledRows, LabelledRows | None]:
+    parts: dict[str, list[Path]] = {"train": [], "test": []}
+    for path in sorted(folder.iterdir()):
+        part = _PART.match(path.name)
+        if part and path.is_file() and is_supported(path):
+            parts[(part[1] or part[2]).lower()].append(path)
+    if not parts["train"]:
+        raise InputError(f"{folder} has no train.csv, .tsv, .jsonl, .parquet or .txt; name the file that is to be read")
+    return (
+        read_labelled(parts["train"], text, label),
+        read_labelled(parts["test"], text, label) if parts["test"] else None,
+    )
+
+
+def _build(
+    name: str,
+    train_rows: LabelledRows,
+    test_rows: LabelledRows | None,
+    *,
+    train_per_label: int | None,
+    test_per_label: int | None,
+    seed: int,
+) -> Task:
+    labels = label_names(train_rows.labels)
+    if len(labels) < 2:
+        raise InputError(f"{train_rows.source} has one label only, {labels[0]!r}; there is nothing to tell apart")
+    position = {label: index for index, label in enumerate(labels)}
+    notes = []
+    train = _examples(train_rows, position)
+    if test_rows is None:
+        shares = held_out_shares(train.labels, TEST_FRACTION)
+        if test_per_label is not None:
+            counts = Counter(train.labels.tolist())
+            shares = {label: min(test_per_label, counts[label] // 2) for label in counts}
+        held = choose_whole_groups(train.labels, train_rows.groups, shares, seed)
+        train, test = train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
+        what = f"{TEST_FRACTION:.0%} of each label" if test_per_label is None else f"{test_per_label} rows a label"
+        notes.append(f"{train_rows.source} has no test part: {what} held out as one, no text on both sides.")
+    else:
+        _check_known(test_rows, position, "no training row has; add training rows or remove it")
+        test = _examples(test_rows, position)
+    train = train.take(sample_per_label(train.labels, train_per_label, seed, "train"))
+    test = test.take(sample_per_label(test.labels, test_per_label, seed, "test"))
+    notes += _shortfalls(labels, train.labels, train_per_label, "training")
+    notes += _shortfalls(labels, test.labels, test_per_label or 1, "test")
+    _check_trainable(train_rows.source, labels, train.labels)
+    return Task(name, labels, train, test, task_fingerprint(labels, train, test), tuple(notes))
+
+
+def _examples(rows: LabelledRows, position: Mapping[str, int]) -> Examples:
+    return Examples(tuple(rows.texts), np.array([position[label] for label in rows.labels], dtype=np.int64))
+
+
+def _check_known(rows: LabelledRows, position: Mapping[str, int], complaint: str) -> None:
+    for label, place in zip(rows.labels, rows.places, strict=True):
+        if label not in position:
+            raise InputError(f"{place} has the label {label!r}, which {complaint}")
+
+
+def _check_trainable(source: str, labels: tuple[str, ...], train: Labels) -> None:
+    counts = np.bincount(train, minlength=len(labels))
+    if counts.min() < 2:
+        label = labels[int(counts.argmin())]
+        raise InputError(
+            f"{source} leaves the label {label!r} {counts.min()} training row(s), too few to train and "
+            "validate on; add rows of it, or remove it"
+        )
+
+
+def _shortfalls(labels: tuple[str, ...], rows: Labels, per_label: int | None, part: str) -> list[str]:
+    counts = np.bincount(rows, minlength=len(labels))
+    short = [f"{label} {count}" for label, count in zip(labels, counts, strict=True) if count < (per_label or 0)]
+    return [f"Fewer than {per_label} {part} rows: {', '.join(short)}."] if short else []

@@ -1,0 +1,138 @@
+"""Training a WordPiece vocabulary: the same corpus gives the same pieces, in bounded memory.
+
+Documents are kept by their hash, fewer of them the longer the corpus, so that what is kept is a fair sample
+whatever the order. The trainer of `tokenizers` numbers the continuing characters (`##a`) in the order of a
+randomly seeded hash map and breaks ties between merges by these numbers, so that two runs give different
+vocabularies; here it is told all of them beforehand, in order.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+
+import tokenizers
+from tokenizers import models, trainers
+
+from tinylm.core.errors import InputError
+from tinylm.core.progress import Progress, Silent
+from tinylm.tokens.wordpiece import SPECIAL_TOKENS, Tokenizer, wordpiece
+
+SAMPLE_CHARACTERS = 64_000_000
+"""Characters of text kept to train on."""
+
+ALPHABET = 1000
+"""Distinct characters that get pieces of their own, the most frequent ones."""
+
+MIN_FREQUENCY = 2
+"""Times that a pair must occur to be merged."""
+
+_HASH_BITS = 64
+
+
+def train_tokenizer(
+    documents: Iterable[str],
+    vocab_size: int,
+    *,
+    progress: Progress | None = None,
+) -> Tokenizer:
+    """Train a lower-casing WordPiece vocabulary.
+
+    Args:
+        documents: text; read once.
+        vocab_size: pieces wanted, special tokens included. Text with too few repeated words gives fewer,
+            which is said.
+        progress: hears of the stage, and of a vocabulary smaller than asked.
+
+    Raises:
+        InputError: no text, or `vocab_size` leaves no room beside the special tokens and the characters.
+    """
+    progress = progress or Silent()
+    progress.start("reading text for the vocabulary", None, "documents")
+    kept = _sample(documents, progress)
+    progress.finish()
+    backend = wordpiece({})
+    alphabet, continuing = _alphabet(backend, kept)
+    if not alphabet:
+        raise InputError("there is no text to train a vocabulary on; give documents with words in them")
+    smallest = len(SPECIAL_TOKENS) + len(alphabet) + len(continuing)
+    if vocab_size < smallest:
+        raise InputError(
+            f"a vocabulary of {vocab_size:,} has no room for the text's {len(alphabet):,} characters; "
+            f"ask for at least {smallest:,}"
+        )
+    progress.start("training the vocabulary", None, "pieces")
+    pieces = _train(backend, kept, vocab_size, alphabet, continuing)
+    progress.finish()
+    if len(pieces) < vocab_size:
+        progress.say(
+            f"vocabulary: {vocab_size:,} pieces asked, {len(pieces):,} reached; "
+            f"no further pair of pieces occurs {MIN_FREQUENCY} times in the text"
+        )
+    return Tokenizer(wordpiece({piece: i for i, piece in enumerate(pieces)}))
+
+
+def _sample(documents: Iterable[str], progress: Progress) -> list[str]:
+    """Distinct documents whose hash is below a threshold, halved whenever `SAMPLE_CHARACTERS` are exceeded.
+
+    What is kept depends on the documents alone, not on their order, and comes sorted by hash.
+    """
+    threshold = 1 << _HASH_BITS
+    kept: dict[int, str] = {}
+    size = 0
+    for number, document in enumerate(documents, start=1):
+        # No single document may be a large part of the sample.
+        encoded = document[: SAMPLE_CHARACTERS // 64].encode("utf-8", "replace")
+        key = int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "little")
+        if key >= threshold or key in kept:
+            continue
+        kept[key] = encoded.decode()
+        size += len(kept[key])
+        while size > SAMPLE_CHARACTERS:
+            threshold //= 2
+            kept = {key: text for key, text in kept.items() if key < threshold}
+            size = sum(map(len, kept.values()))
+        if number % 10_000 == 0:
+            progress.update(number)
+    return [kept[key] for key in sorted(kept)]
+
+
+def _alphabet(backend: tokenizers.Tokenizer, documents: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The characters that get pieces, and those of them that also continue a word; both sorted."""
+    words: Counter[str] = Counter()
+    for document in documents:
+        words.update(backend.normalizer.normalize_str(document).split())
+    characters: Counter[str] = Counter()
+    continuing: set[str] = set()
+    for word, count in words.items():
+        for character in word:
+            characters[character] += count
+        for piece, _ in backend.pre_tokenizer.pre_tokenize_str(word):
+            continuing.update(piece[1:])
+    common = sorted(characters, key=lambda character: (-characters[character], character))[:ALPHABET]
+    return sorted(common), sorted(continuing.intersection(common))
+
+
+def _train(
+    backend: tokenizers.Tokenizer,
+    documents: list[str],
+    vocab_size: int,
+    alphabet: list[str],
+    continuing: list[str],
+) -> list[str]:
+    """The pieces in the order of their ids: special tokens, characters, continuing characters, merges."""
+    fixed = [*SPECIAL_TOKENS, *(f"##{character}" for character in continuing)]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        min_frequency=MIN_FREQUENCY,
+        limit_alphabet=len(alphabet),
+        initial_alphabet=alphabet,
+        special_tokens=fixed,
+        show_progress=False,
+    )
+    trained = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    trained.normalizer, trained.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
+    trained.train_from_iterator(documents, trainer)
+    vocabulary = trained.get_vocab(with_added_tokens=False)
+    known = dict.fromkeys([*SPECIAL_TOKENS, *alphabet, *fixed])
+    merges = sorted(vocabulary.keys() - known.keys(), key=vocabulary.__getitem__)
+    return [*known, *merges]

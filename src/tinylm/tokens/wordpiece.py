@@ -1,0 +1,163 @@
+"""A WordPiece vocabulary at work: texts come in as strings and go out as flat arrays of ids."""
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+
+from tinylm.core.errors import InputError
+from tinylm.core.files import write_json, write_text
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+"""In the order of their ids in a trained vocabulary: 0 to 4."""
+
+CHARACTERS_PER_TOKEN = 16
+"""Text is cut to this many characters a token before it is encoded to a maximal length. English has about
+5, so that only text of extremely long words comes out shorter for it."""
+
+TOKENIZER_FILE, _CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
+
+
+class Tokenizer:
+    """A WordPiece vocabulary with BERT's five special tokens.
+
+    Args:
+        backend: normaliser, pre-tokeniser and vocabulary; gets the post-processor `[CLS] $A [SEP]`.
+        source: where it comes from, for messages.
+
+    Raises:
+        InputError: a special token is not in the vocabulary.
+    """
+
+    def __init__(self, backend: tokenizers.Tokenizer, source: str = "the vocabulary") -> None:
+        ids = {token: backend.token_to_id(token) for token in SPECIAL_TOKENS}
+        missing = [token for token, index in ids.items() if index is None]
+        if missing:
+            raise InputError(f"{source} has no {', '.join(missing)}; give a vocabulary trained for BERT, or train one")
+        self._ids = {token: index for token, index in ids.items() if index is not None}
+        backend.no_padding()
+        backend.no_truncation()
+        backend.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", self.cls_id), ("[SEP]", self.sep_id)],
+        )
+        self._backend = backend
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of pieces, special tokens included."""
+        return int(self._backend.get_vocab_size())
+
+    @property
+    def pad_id(self) -> int:
+        """Id of `[PAD]`."""
+        return self._ids["[PAD]"]
+
+    @property
+    def unk_id(self) -> int:
+        """Id of `[UNK]`."""
+        return self._ids["[UNK]"]
+
+    @property
+    def cls_id(self) -> int:
+        """Id of `[CLS]`."""
+        return self._ids["[CLS]"]
+
+    @property
+    def sep_id(self) -> int:
+        """Id of `[SEP]`."""
+        return self._ids["[SEP]"]
+
+    @property
+    def mask_id(self) -> int:
+        """Id of `[MASK]`."""
+        return self._ids["[MASK]"]
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The vocabulary in the order of ids."""
+        vocabulary = self._backend.get_vocab()
+        return tuple(sorted(vocabulary, key=vocabulary.__getitem__))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that decides the ids: hex digits."""
+        return hashlib.blake2b(self._backend.to_str().encode(), digest_size=16).hexdigest()
+
+    def encode(
+        self, texts: Sequence[str], max_length: int | None = None
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """Encode texts, without special tokens.
+
+        Args:
+            texts: n of them.
+            max_length: ids kept of each; all when None. Text beyond `CHARACTERS_PER_TOKEN` times this many
+                characters is not looked at.
+
+        Returns:
+            The ids of all texts one after another, int32, and offsets, int64, shape (n + 1,): text i is
+            `ids[offsets[i]:offsets[i + 1]]`.
+        """
+        rows = self._encode(list(texts), max_length)
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum([len(row) for row in rows], out=offsets[1:])
+        return np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int32, count=offsets[-1]), offsets
+
+    def rows(self, texts: Sequence[str], length: int) -> list[list[int]]:
+        """`[CLS]`, the first tokens of each text, `[SEP]`: at most `length` ids a row."""
+        return [[self.cls_id, *ids, self.sep_id] for ids in self._encode(list(texts), length - 2)]
+
+    def words(self, text: str, length: int) -> list[tuple[int, int, int]]:
+        """For each token between `[CLS]` and `[SEP]` of a row: the number of its word, its first character, its end."""
+        encoding = self._backend.encode(_utf8(text[: CHARACTERS_PER_TOKEN * (length - 2)]), add_special_tokens=False)
+        spans = zip(encoding.word_ids, encoding.offsets, strict=True)
+        # A special token written in the text is a word by itself, and has no number.
+        return [(-1 if word is None else word, *span) for word, span in spans][: length - 2]
+
+    def _encode(self, texts: list[str], max_length: int | None) -> list[list[int]]:
+        if max_length is not None:
+            texts = [text[: CHARACTERS_PER_TOKEN * max_length] for text in texts]
+        try:
+            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        except (TypeError, UnicodeEncodeError):
+            encodings = self._backend.encode_batch_fast([_utf8(text) for text in texts], add_special_tokens=False)
+        return [encoding.ids[:max_length] for encoding in encodings]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, lower-cased as the vocabulary is; special tokens are left out."""
+        return str(self._backend.decode(list(ids)))
+
+    def save(self, folder: Path) -> None:
+        """Write `tokenizer.json` and `tokenizer_config.json`, which `transformers.AutoTokenizer` loads."""
+        write_text(folder / TOKENIZER_FILE, self._backend.to_str())
+        tokens = {f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS}
+        write_json(
+            folder / _CONFIG_FILE,
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+                **tokens,
+            },
+        )
+
+
+def _utf8(text: str) -> str:
+    """The text with what has no UTF-8 replaced: JSON can escape half a surrogate pair, which is refused as no text."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def wordpiece(vocabulary: dict[str, int], *, lowercase: bool = True) -> tokenizers.Tokenizer:
+    """BERT's normaliser, pre-tokeniser and decoder around a WordPiece vocabulary."""
+    backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    backend.add_special_tokens([token for token in SPECIAL_TOKENS if token in vocabulary])
+    return backend

@@ -1,0 +1,286 @@
+"""One training loop for every job: evaluate, save, step, log, in plain sight.
+
+How far training is comes from the clock (`budget`) or from the count of updates (`steps`, `epochs`); learning rate,
+evaluations and the end are functions of that. All else is a function of seed and step, so a run that is stopped and
+resumed makes the updates it would have made.
+"""
+
+import json
+import math
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tinylm.core.errors import DivergedError, InputError, InterruptedByUserError
+from tinylm.core.files import write_text
+from tinylm.core.progress import Progress
+from tinylm.core.seeds import torch_generator
+from tinylm.train.distributed import DistributedContext
+from tinylm.train.optimiser import Optimiser
+from tinylm.train.sampler import Batch
+from tinylm.train.schedule import learning_rate_factor, seconds_of
+from tinylm.train.settings import TrainingSettings
+from tinylm.train.state import State, latest, load_state, require_space, save_state
+
+_LOG_EVERY = 20
+METRICS = "metrics.jsonl"
+
+
+class Job(ABC):
+    """What the loop trains.
+
+    Attributes:
+        name: what progress calls it.
+        batches_per_epoch: updates in one pass over the data.
+        evaluations: validations over the whole run, besides the first; 0 validates only at the end.
+        chance_loss: the loss of a uniform guess; far above it, training has exploded.
+        head_lr_multiplier: learning rate of what stands on the encoder, as a multiple of the encoder's.
+    """
+
+    name: str
+    batches_per_epoch: int
+    evaluations: int
+    chance_loss: float
+    head_lr_multiplier: float = 1.0
+
+    @property
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """The model; its `forward` is called by `loss` and `validate` alone."""
+
+    @abstractmethod
+    def batch(self, step: int) -> Batch:
+        """The whole batch of an update."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        """The terms of the loss, each summed over a part of a batch; `model` is the job's, possibly wrapped.
+
+        Their sum is trained on; the first is what is shown.
+        """
+
+    @abstractmethod
+    def validate(self) -> dict[str, float]:
+        """Measures on held-out data, by name; the first is shown first."""
+
+    @abstractmethod
+    def sparse_parameters(self) -> nn.Parameter | None:
+        """The embedding whose gradient is sparse, if there is one."""
+
+
+class Trainer:
+    """A run of a job, with its clock and its state.
+
+    Args:
+        job: what is trained.
+        settings: how; the learning rate and one of budget, steps and epochs are set.
+        folder: where checkpoints and metrics go.
+        precision: type of matrix products.
+        processes: the processes that take part.
+        progress: who listens.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        settings: TrainingSettings,
+        folder: Path,
+        precision: torch.dtype,
+        processes: DistributedContext,
+        progress: Progress,
+    ) -> None:
+        self.job, self.settings, self.folder = job, settings, folder
+        self.precision, self.processes, self.progress = precision, processes, progress
+        self.state = State()
+        self.optimiser = Optimiser(
+            job.model, settings, lazy=job.sparse_parameters(), head_lr_multiplier=job.head_lr_multiplier
+        )
+        self.wrapped = processes.wrap(job.model)
+        self.steps = settings.steps
+        if settings.epochs is not None:
+            self.steps = max(1, round(settings.epochs * job.batches_per_epoch))
+        self.budget = seconds_of(settings.budget) if settings.budget else math.inf
+        self.peak_rate = settings.learning_rate or 0.0
+        self._validation_seconds = 0.0
+        self._resumed_at = time.perf_counter()
+        self._logged = (0.0, 0)
+
+    def run(self) -> State:
+        """Train to the end, from the latest checkpoint where there is one.
+
+        Raises:
+            InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
+            DivergedError: the loss exploded; the last checkpoint is kept.
+            InputError: the checkpoint is of another model, the disk is too full, or a batch has fewer rows than
+                there are processes.
+        """
+        require_space(self.folder, self.job.model)
+        self._restore()
+        saved = time.perf_counter()
+        if self.steps is not None:
+            self.progress.start(self.job.name, self.steps, "updates")
+        else:
+            self.progress.start(self.job.name, self.budget, "s")
+        with _stop_signals() as stopped:
+            while True:
+                done = self._progress()
+                if done * self.job.evaluations >= self.state.evaluations or done >= 1:
+                    self._validate(done)
+                if done >= 1:
+                    break
+                self._update(done)
+                if self.processes.broadcast(float(bool(stopped))):
+                    self._save()
+                    raise InterruptedByUserError(
+                        f"interrupted after update {self.state.step:,}; everything so far is saved in {self.folder}"
+                    )
+                if time.perf_counter() - saved > seconds_of(self.settings.save_every):
+                    self._save()
+                    saved = time.perf_counter()
+        self.progress.finish()
+        self.state.seconds = self._seconds()
+        return self.state
+
+    def _update(self, done: float) -> None:
+        step = self.state.step
+        batch = self.job.batch(step)
+        total = 0.0
+        mine = batch.part(self.processes.rank, self.processes.size)
+        fewest = batch.groups // self.processes.size
+        if fewest == 0:
+            raise InputError(
+                f"a batch of {len(batch.ids)} rows cannot be shared by {self.processes.size} processes; raise batch_size"
+            )
+        # Processes meet after each part, so all make as many.
+        for index, part in enumerate(mine.parts(min(self.settings.gradient_accumulation_steps, fewest))):
+            generator = torch_generator(
+                self.settings.seed, "dropout", step, self.processes.rank, index, device=self.processes.device
+            )
+            with self._autocast():
+                loss = self.job.loss(self.wrapped, part.to(self.processes.device), generator)
+            # The wrapped model averages gradients over processes; the loss is a mean over the whole batch.
+            torch.autograd.backward(loss.sum() * (self.processes.size / batch.weight))
+            total += loss[0].item()
+        value = self.processes.sum(total) / batch.weight
+        rate = self.peak_rate * learning_rate_factor(done, self.settings.warmup_fraction)
+        norm = self.optimiser.update(rate) if math.isfinite(value) else math.nan
+        self._check(value, norm)
+        self.state.step += 1
+        self.state.tokens += batch.tokens
+        self._log(value, rate)
+
+    def _check(self, loss: float, norm: float) -> None:
+        self.state.recent_loss.append(loss)
+        average = sum(self.state.recent_loss) / len(self.state.recent_loss)
+        exploded = len(self.state.recent_loss) == _LOG_EVERY and average > 2 * self.job.chance_loss + 2
+        if math.isfinite(loss) and math.isfinite(norm) and not exploded:
+            return
+        kept = latest(self.folder)
+        what = f"a mean loss of {average:.1f}" if exploded else f"a loss of {loss} with a gradient norm of {norm}"
+        raise DivergedError(
+            f"training diverged: {what} at update {self.state.step + 1:,}; lower the learning rate "
+            f"(it was {self.peak_rate:g}) and start again in a new folder; "
+            + (f"the last good checkpoint is {kept}" if kept else "no checkpoint had been made yet")
+        )
+
+    def _validate(self, done: float) -> None:
+        started = time.perf_counter()
+        self.job.model.eval()
+        with torch.inference_mode(), self._autocast():
+            measures = self.job.validate()
+        self.job.model.train()
+        self.state.evaluations += 1
+        self.state.validation = measures
+        self._validation_seconds = time.perf_counter() - started
+        self._record({"progress": round(min(done, 1.0), 4), "validation": measures})
+
+    def _log(self, loss: float, rate: float) -> None:
+        now = self._seconds()
+        pace = (self.state.tokens - self._logged[1]) / max(now - self._logged[0], 1e-9)
+        validation = "".join(f" · validation {name} {value:.3f}" for name, value in self.state.validation.items())
+        facts = f"loss {loss:.3f}{validation} · {pace:,.0f} tokens/s"
+        self.progress.update(now if self.budget < math.inf else self.state.step, facts)
+        if len(self.state.recent_loss) < _LOG_EVERY:
+            return
+        self._record(
+            {
+                "tokens": self.state.tokens,
+                "tokens_per_second": round(pace),
+                "learning_rate": rate,
+                "loss": sum(self.state.recent_loss) / len(self.state.recent_loss),
+            }
+        )
+        self.state.recent_loss.clear()
+        self._logged = (now, self.state.tokens)
+
+    def _record(self, facts: dict[str, Any]) -> None:
+        if not self.processes.is_main:
+            return
+        line = json.dumps({"step": self.state.step, "seconds": round(self._seconds(), 2), **facts})
+        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        self.state.records += 1
+
+    def _save(self) -> None:
+        if self.processes.is_main:
+            self.state.seconds = self._seconds()
+            self._resumed_at = time.perf_counter()
+            save_state(self.folder, self.state, self.job.model, self.optimiser)
+
+    def _restore(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        found = load_state(self.folder, self.job.model, self.optimiser)
+        if found is not None:
+            self.state = found
+        if self.processes.is_main:
+            metrics = self.folder / METRICS
+            lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True) if metrics.exists() else []
+            write_text(metrics, "".join(lines[: self.state.records]))
+        self._resumed_at = time.perf_counter()
+        self._logged = (self.state.seconds, self.state.tokens)
+
+    def _seconds(self) -> float:
+        return self.state.seconds + time.perf_counter() - self._resumed_at
+
+    def _progress(self) -> float:
+        if self.steps is not None:
+            return self.state.step / self.steps
+        spent = self.processes.broadcast(self._seconds())
+        # The last validation belongs to the budget, and an update that would end late is not begun.
+        available = self.budget - self._validation_seconds
+        pace = spent / self.state.step if self.state.step else 0.0
+        return 1.0 if spent + pace / 2 >= available else spent / available
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.processes.device, self.precision, enabled=self.precision != torch.float32)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """A list that is filled when Ctrl-C or SIGTERM comes; a second one stops at once."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        del frame
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

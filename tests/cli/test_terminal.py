@@ -1,0 +1,50 @@
+"""Progress on standard error: lines where there is no terminal, a bar where there is one."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tinylm.cli import terminal
+from tinylm.cli.terminal import TerminalProgress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is set by hand."""
+
+    class Clock:
+        now = 1000.0
+
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: Clock.now)
+    return Clock
+
+
+@pytest.mark.parametrize(("before", "told"), [(0, "5%, 9:30 to go"), (300, "55%, 4:30 to go")])
+def test_what_is_left_follows_from_the_pace_since_this_run_began(clock, before, told):
+    out = io.StringIO()
+    progress = TerminalProgress(Console(file=out, width=200))
+    progress.start("training", 600.0, "s")
+    progress.update(before, "loss 9")
+    clock.now += 30
+    progress.update(before + 30, "loss 8")
+    assert out.getvalue() == f"training: {told} · loss 8\n"
+
+
+def test_where_nothing_is_known_of_the_pace_nothing_is_said_of_it(clock):
+    out = io.StringIO()
+    progress = TerminalProgress(Console(file=out, width=200))
+    progress.start("training", 600.0, "s")
+    clock.now += 30
+    progress.update(300.0)
+    assert out.getvalue() == "training: 50%\n"
+
+
+def test_a_bar_of_a_resumed_run_does_not_count_what_was_done_before():
+    out = io.StringIO()
+    progress = TerminalProgress(Console(file=out, width=200, force_terminal=True))
+    progress.start("training", 600.0, "s")
+    progress.update(300.0)
+    (task,) = progress._bars.tasks
+    assert (task.completed, task.speed) == (300, None)
+    progress.finish()

@@ -1,0 +1,349 @@
+"""The Python interface, and the steps that it shares with the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cli_fixtures import contents, environment, rows, write_csv, write_help_desk
+
+import tinylm
+from tinylm.core.errors import InputError, InterruptedByUserError
+from tinylm.core.progress import Silent
+from tinylm.evaluation.committees import examples_to_evaluate, open_validation
+from tinylm.model.config import preset
+from tinylm.steps.pipeline import open_base, train
+from tinylm.text.sources import TaskSource, load_task
+from tinylm.tokens.loading import load_tokenizer
+from tinylm.train.distributed import DistributedContext
+from tinylm.train.finetune import finetune_member
+from tinylm.train.settings import FinetuneSettings, PretrainSettings
+
+SHORT = {"steps": 2, "precision": "float32"}
+TINY = {"preset": "bert-1-w128", **SHORT}
+TEXTS = ["printer jam", "the wifi is slow"]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("desk")
+    write_help_desk(folder)
+    tinylm.pretrain(folder / "notes.txt", output=folder / "base", members=2, **TINY)
+    return folder
+
+
+def test_importing_tinylm_imports_no_torch():
+    code = "import sys, tinylm; assert not {'torch', 'tokenizers', 'numpy'} & set(sys.modules), sorted(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_all_public_names_can_be_had_and_others_cannot():
+    assert all(getattr(tinylm, name) is not None for name in tinylm.__all__)
+    assert set(tinylm.__all__) <= set(dir(tinylm))
+    with pytest.raises(AttributeError, match="nonsense"):
+        tinylm.nonsense  # noqa: B018
+
+
+def test_without_torch_a_name_says_what_to_install():
+    code = "import sys; sys.modules['torch'] = None; import tinylm; tinylm.finetune"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
+    told = "tinylm.finetune needs the `train` extra; install it with: pip install 'tinylm[train]'"
+    assert done.stderr.strip().endswith(told)
+
+
+def test_each_public_name_stays_what_it_was_once_everything_is_imported():
+    code = (
+        "import tinylm; kinds = lambda: {n: type(getattr(tinylm, n)).__name__ for n in tinylm.__all__};"
+        "first = kinds(); assert 'module' not in {*first.values(), *kinds().values()}, kinds()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_an_output_the_cache_keeps_what_was_done_and_finds_it_again(desk, tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYLM_CACHE", str(tmp_path))
+    documents = (desk / "notes.txt").read_text().splitlines()
+    base = tinylm.pretrain(documents, **TINY)
+    assert base.folder.is_relative_to(tmp_path)
+    committee = tinylm.finetune(base, desk / "labels.csv", **SHORT)
+    before = contents(tmp_path)
+    assert tinylm.pretrain(documents, **TINY) == base
+    again = tinylm.finetune(base, desk / "labels.csv", **SHORT)
+    assert contents(tmp_path) == before, "nothing is trained again"
+    assert (again.predict_proba(TEXTS) == committee.predict_proba(TEXTS)).all()
+    assert tinylm.pretrain(documents, **TINY, seed=1).folder != base.folder
+    more = tinylm.pretrain(documents, **TINY, members=2)
+    assert more.folder == base.folder and len(more.members) == 2
+
+
+def test_a_saved_committee_is_loaded_as_it_was(desk, tmp_path):
+    committee = tinylm.finetune(desk / "base", desk / "labels.csv", output=tmp_path / "out", **SHORT)
+    committee.save(tmp_path / "copy")
+    for folder in ("out", "copy"):
+        loaded = tinylm.load(tmp_path / folder)
+        assert loaded.labels == ("account", "network", "printer")
+        assert (loaded.predict_proba(TEXTS) == committee.predict_proba(TEXTS)).all()
+
+
+def test_train_is_pretrain_and_finetune(desk, tmp_path):
+    committee = train(
+        desk / "notes.txt",
+        desk / "labels.csv",
+        output=tmp_path / "out",
+        members=2,
+        preset="bert-1-w128",
+        pretraining=PretrainSettings(**SHORT),
+        finetuning=FinetuneSettings(**SHORT),
+    )
+    apart = tinylm.finetune(desk / "base", desk / "labels.csv", output=tmp_path / "apart", **SHORT)
+    assert (committee.predict_proba(TEXTS) == apart.predict_proba(TEXTS)).all()
+
+
+def test_members_differ_and_each_is_the_same_whatever_their_number(desk, tmp_path):
+    tinylm.pretrain(desk / "notes.txt", output=tmp_path / "base", members=1, **TINY)
+    weights = [folder / "model.safetensors" for folder in open_base(desk / "base").members]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+    assert (tmp_path / "base/member-0/model.safetensors").read_bytes() == weights[0].read_bytes()
+
+
+def test_the_test_part_is_not_looked_at_by_training(desk, tmp_path):
+    write_csv(tmp_path / "test.csv", rows(9, 5))
+    committees = [
+        tinylm.finetune(
+            desk / "base",
+            TaskSource(str(desk / "labels.csv"), test=str(test)),
+            output=tmp_path / test.stem,
+            members=1,
+            **SHORT,
+        )
+        for test in (tmp_path / "test.csv", desk / "more.csv")
+    ]
+    ours, theirs = (committee.predict_proba(TEXTS) for committee in committees)
+    assert (ours == theirs).all()
+
+
+def test_more_members_than_ten_come_in_the_order_of_their_numbers(tmp_path):
+    for index in (10, 9, 2, 0):
+        (tmp_path / f"member-{index}").mkdir()
+        (tmp_path / f"member-{index}" / "config.json").write_text("{}")
+    assert [folder.name for folder in open_base(tmp_path).members] == ["member-0", "member-2", "member-9", "member-10"]
+
+
+def test_a_base_that_has_not_finished_a_member_says_so(tmp_path):
+    (tmp_path / "run.json").write_text('{"corpus": "notes.txt"}')
+    with pytest.raises(InputError, match="has no finished member yet"):
+        open_base(tmp_path)
+
+
+def test_a_text_of_100_000_words_is_trained_on(desk, tmp_path):
+    long = "printer " * 100_000
+    documents = [*(desk / "notes.txt").read_text().splitlines(), long]
+    base = tinylm.pretrain(documents, output=tmp_path / "base", **TINY)
+    write_csv(tmp_path / "labels.csv", [*rows(30, 1), (long, "printer")])
+    committee = tinylm.finetune(base, tmp_path / "labels.csv", output=tmp_path / "out", **SHORT)
+    assert len(committee.predict([long])) == 1
+
+
+def test_a_corpus_of_a_few_words_trains(tmp_path):
+    base = tinylm.pretrain(["jam", "no wifi"], output=tmp_path / "base", **TINY)
+    assert open_base(base.folder).members == base.members
+
+
+def test_a_vocabulary_larger_than_the_text_can_give_is_said(desk, tmp_path):
+    heard = []
+
+    class Listener:
+        def say(self, message):
+            heard.append(message)
+
+        def start(self, *_):
+            pass
+
+        def update(self, *_):
+            pass
+
+        def finish(self):
+            pass
+
+    tinylm.pretrain(desk / "notes.txt", output=tmp_path / "base", progress=Listener(), **TINY)
+    assert any("30,000 pieces asked" in line and "reached" in line for line in heard)
+
+
+def test_the_global_generator_is_not_read(desk, tmp_path):
+    torch.manual_seed(torch.initial_seed() + 1)
+    tinylm.pretrain(desk / "notes.txt", output=tmp_path / "base", **TINY)
+    weights = [folder / "member-0" / "model.safetensors" for folder in (tmp_path / "base", desk / "base")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+# Distillation
+
+
+class Heard(Silent):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, message):
+        self.said.append(message)
+
+
+@pytest.fixture(scope="module")
+def teacher(desk) -> Path:
+    """A committee of two."""
+    source = TaskSource(str(desk / "labels.csv"))
+    tinylm.finetune(
+        desk / "base", source, output=desk / "teacher", vote="logit", validation_fraction=0.2, seed=3, **SHORT
+    )
+    return desk / "teacher"
+
+
+@pytest.fixture(scope="module")
+def pupil(desk, teacher) -> Path:
+    tinylm.distill(teacher, desk / "notes.txt", output=desk / "pupil", **SHORT)
+    return desk / "pupil"
+
+
+def test_a_committee_is_distilled_into_one_of_one_that_answers(pupil, teacher):
+    one, many = tinylm.load(pupil), tinylm.load(teacher)
+    assert (len(one), len(many)) == (1, 2)
+    assert (one.labels, one.vote) == (many.labels, "logit")
+    answers = one.predict_proba(TEXTS)
+    assert answers.min() > 0 and answers.sum(1) == pytest.approx(1, abs=1e-6)
+
+
+def test_what_the_committee_was_trained_on_says_what_its_pupil_is_measured_on(pupil, teacher, desk, tmp_path):
+    source, labels = TaskSource(str(desk / "labels.csv")), tinylm.load(teacher).labels
+    asked = [examples_to_evaluate(folder, labels, source, None) for folder in (pupil, teacher)]
+    assert asked[0].texts == asked[1].texts and len(asked[0]) == 12
+    held = open_validation(teacher, 2, labels, None, None)
+    by_first = {text for text, judge in zip(held.examples.texts, held.judges[0], strict=True) if judge}
+    made = tinylm.export(pupil, tmp_path / "small", precision="int8", max_accuracy_drop=100)
+    assert made.loss.texts == len(by_first) == 9
+    assert set(open_validation(pupil, 1, labels, None, None).examples.texts) == by_first
+    assert "Its teachers may have learnt those labels." in (tmp_path / "small" / "README.md").read_text()
+
+
+def test_members_are_judges_of_what_they_did_not_train_on(desk, teacher, monkeypatch):
+    learnt = []
+
+    def learn(name, model, tokenizer, train, *_, **__):
+        learnt.append(set(train.texts))
+        raise InterruptedByUserError
+
+    monkeypatch.setattr("tinylm.train.finetune.Classification", learn)
+    task = load_task(desk / "labels.csv", seed=3)
+    settings = FinetuneSettings(validation_fraction=0.2, seed=3, **SHORT)
+    shape, tokenizer, alone = (
+        preset("bert-1-w128"),
+        load_tokenizer(desk / "base" / "member-0"),
+        DistributedContext(0, 1, "cpu"),
+    )
+    for index in range(2):
+        with pytest.raises(InterruptedByUserError):
+            finetune_member(desk / "never", index, shape, tokenizer, task, settings, alone, Silent())
+    validation = open_validation(teacher, 2, task.labels, None, None)
+    everything = set(task.train.texts)
+    for judges, texts in zip(validation.judges, learnt, strict=True):
+        held = {text for text, judge in zip(validation.examples.texts, judges, strict=True) if judge}
+        assert held == everything - texts
+    assert learnt[0] != learnt[1]
+    label_of = dict(zip(task.train.texts, task.train.labels, strict=True))
+    assert [label_of[text] for text in validation.examples.texts] == validation.examples.labels.tolist()
+
+
+def test_each_text_is_asked_once_and_answered_by_the_vote(teacher, tmp_path, monkeypatch):
+    learnt = {}
+
+    def learn(folder, _, start, texts, answers, *__):
+        learnt.update(folder=folder, start=start, texts=texts, answers=answers)
+        raise InterruptedByUserError
+
+    monkeypatch.setattr("tinylm.steps.pipeline.distill_member", learn)
+    texts = [text for text, _ in rows(300, 6)]
+    with pytest.raises(InterruptedByUserError):
+        tinylm.distill(teacher, [*texts, *texts[:50], " "], output=tmp_path / "out", **SHORT)
+    assert (learnt["folder"], learnt["start"]) == (tmp_path / "out" / "member-0", teacher / "member-0")
+    assert learnt["texts"] == texts
+    expected = tinylm.load(teacher).predict_proba(texts)
+    np.testing.assert_allclose(learnt["answers"], expected, atol=1e-6)
+    assert learnt["answers"].dtype == np.float32
+
+
+def test_each_pupil_begins_with_its_own_member_and_they_vote_as_their_teacher(teacher, desk, tmp_path):
+    asked = {"output": tmp_path / "out", "steps": 1, "learning_rate": 1e-30, "precision": "float32"}
+    pupil = tinylm.distill(teacher, desk / "notes.txt", **asked)
+    votes = tinylm.load(teacher).votes(TEXTS)
+    np.testing.assert_allclose(pupil.votes(TEXTS), votes[:1], atol=1e-6)
+    assert np.abs(votes[0] - votes[1]).max() > 1e-4
+    heard = Heard()
+    both = tinylm.distill(teacher, desk / "notes.txt", **asked, members=2, resume=True, progress=heard)
+    np.testing.assert_allclose(both.votes(TEXTS), votes, atol=1e-6)
+    assert both.vote == "logit"
+    assert heard.said[0] == f"member 0 is taught already: {tmp_path / 'out' / 'member-0'}"
+    assert heard.said[1].startswith("distilling into member 1: 1 updates in ")
+
+
+def test_no_more_pupils_than_members(teacher, desk, tmp_path):
+    for members, message in ((3, "has 2 members to teach, not 3; ask for no more than it has"), (0, "members is 0")):
+        with pytest.raises(InputError, match=message):
+            tinylm.distill(teacher, desk / "notes.txt", output=tmp_path / "out", members=members, **SHORT)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_part_of_the_corpus_is_drawn_by_seed(teacher, desk, tmp_path):
+    heard = Heard()
+    corpus = {"corpus": desk / "new.csv", "text_column": "text", "documents": 15}
+    tinylm.distill(teacher, **corpus, output=tmp_path / "out", progress=heard, **SHORT)
+    assert "on 2 unseen texts" in heard.said[-1]
+
+
+def test_what_cannot_teach_is_refused_and_nothing_is_written(desk, pupil, teacher, tmp_path):
+    tinylm.export(teacher, tmp_path / "exported")
+    for model, message in (
+        (pupil, "has one member only, and nothing to learn from others; give a committee"),
+        (teacher / "member-0", "has one member only"),
+        (tmp_path / "exported", "was exported, .*; give the folder it was made from"),
+        (desk / "base", "is not a trained model: it has none of .*committee"),
+        (desk / "base" / "member-0", "holds no classifier"),
+        (tmp_path / "missing", "there is no model at .*missing"),
+    ):
+        with pytest.raises(InputError, match=message):
+            tinylm.distill(model, desk / "notes.txt", output=tmp_path / "out", **SHORT)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_holds_something_else_is_not_distilled_into(teacher, desk, tmp_path):
+    (tmp_path / "a.txt").write_text("dear all")
+    before = contents(teacher)
+    with pytest.raises(InputError, match=r"holds something else \(a\.txt\); choose a new folder"):
+        tinylm.distill(teacher, desk / "notes.txt", output=tmp_path, **SHORT)
+    for resume, message in ((False, "already holds a run"), (True, "was started otherwise")):
+        with pytest.raises(InputError, match=message):
+            tinylm.distill(teacher, desk / "notes.txt", output=teacher, resume=resume, **SHORT)
+    assert contents(tmp_path) == {"a.txt": b"dear all"} and contents(teacher) == before
+
+
+def test_a_finished_pupil_is_left_alone_and_must_be_asked_for_as_it_was(pupil, teacher, desk, tmp_path):
+    tinylm.load(teacher).save(tmp_path / "copy")
+    before = {path: path.stat().st_mtime_ns for path in pupil.glob("member-0/*")}
+    heard = Heard()
+    asked = {"output": pupil, "progress": heard, **SHORT}
+    with pytest.raises(InputError, match="already holds a run; add --resume"):
+        tinylm.distill(teacher, desk / "notes.txt", **asked)
+    for changes, message in (
+        ({"steps": 3}, r"distillation\.steps was 2 and is now 3"),
+        ({"corpus": desk / "new.csv"}, "corpus was .*notes.txt.* and is now .*new.csv"),
+        ({"model": tmp_path / "copy"}, "teacher was .*teacher' and is now .*copy'"),
+    ):
+        given = {"model": teacher, "corpus": desk / "notes.txt", **asked} | changes
+        with pytest.raises(InputError, match=message):
+            tinylm.distill(**given, resume=True)
+    assert heard.said == []
+    tinylm.distill(teacher, desk / "notes.txt", **asked, resume=True)
+    assert heard.said == [f"member 0 is taught already: {pupil / 'member-0'}"]
+    assert before == {path: path.stat().st_mtime_ns for path in pupil.glob("member-0/*")} and len(before) > 4

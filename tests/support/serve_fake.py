@@ -1,0 +1,25 @@
+"""`tinylm serve` as a process, with a classifier that needs no model: what test_server_stopping.py starts."""
+
+import sys
+
+from server_fixtures import FakeClassifier
+
+from tinylm.serving import server, workers
+
+
+def load(folder, threads=1) -> FakeClassifier:
+    """A classifier that takes as long as the name of its folder says."""
+    if str(folder) != "broken":
+        return FakeClassifier(seconds=float(str(folder)))
+    if __name__ != "__main__":
+        raise SystemExit(7)
+    return FakeClassifier()
+
+
+# The workers run this file too, so that they find the same.
+server.load = workers.load = load
+
+if __name__ == "__main__":
+    from tinylm.cli.main import main
+
+    main(["serve", *sys.argv[1:]])
