@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from types import FrameType
 
 from tinylm.core.errors import TinyLMError
+from tinylm.core.signals import stop_signals
 from tinylm.runtime.loading import load
 from tinylm.serving.app import create_app
 from tinylm.serving.limits import Limits
@@ -61,20 +61,24 @@ def supervise(work: Work, listener: socket.socket, count: int, on_start: Callabl
     Raises:
         TinyLMError: a worker failed so soon that another would do no better.
     """
-    with tempfile.TemporaryDirectory(prefix="tinylm-metrics-") as folder, _variable(FOLDER, folder), _signals() as came:
+    with (
+        tempfile.TemporaryDirectory(prefix="tinylm-metrics-") as folder,
+        _variable(FOLDER, folder),
+        stop_signals() as received,
+    ):
         workers = {_start(work, listener): time.monotonic() for _ in range(count)}
         try:
             on_start()
-            while not came:
+            while not received:
                 wait([worker.sentinel for worker in workers], _TICK_SECONDS)
-                for worker in [worker for worker in workers if not worker.is_alive() and not came]:
+                for worker in [worker for worker in workers if not worker.is_alive() and not received]:
                     _judge(worker, time.monotonic() - workers.pop(worker))
                     workers[_start(work, listener)] = time.monotonic()
         finally:
             # While it is open here, clients would be let in when no worker is left to answer.
             listener.close()
-            _stop(list(workers), lambda: came.count(signal.SIGINT) > 1)
-        return signal.SIGINT in came
+            _stop(list(workers), lambda: received.count(signal.SIGINT) > 1)
+        return signal.SIGINT in received
 
 
 def _judge(worker: SpawnProcess, seconds: float) -> None:
@@ -129,19 +133,3 @@ def _variable(name: str, value: str) -> Iterator[None]:
         yield
     finally:
         del os.environ[name]
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """The signals to stop that came, as a list that grows."""
-    came: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        came.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,14 +7,9 @@ resumed makes the updates it would have made.
 
 import json
 import math
-import signal
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -24,6 +19,7 @@ from tinylm.core.errors import DivergedError, InputError, InterruptedByUserError
 from tinylm.core.files import write_text
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import torch_generator
+from tinylm.core.signals import stop_signals
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.optimiser import Optimiser
 from tinylm.train.sampler import Batch
@@ -130,7 +126,7 @@ class Trainer:
             self.progress.start(self.job.name, self.steps, "updates")
         else:
             self.progress.start(self.job.name, self.budget, "s")
-        with _stop_signals() as stopped:
+        with stop_signals(interrupt_on_second=True) as stopped:
             while True:
                 done = self._progress()
                 if done * self.job.evaluations >= self.state.evaluations or done >= 1:
@@ -262,25 +258,3 @@ class Trainer:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.processes.device, self.precision, enabled=self.precision != torch.float32)
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """A list that is filled when Ctrl-C or SIGTERM comes; a second one stops at once."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def receive(number: int, frame: FrameType | None) -> None:
-        del frame
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
