@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tinylm.core.errors import InputError
-from tinylm.core.runs import RUN, check_free, claim, read_record
+from tinylm.core.runs import RUN, is_free, claim, read_record
 
 RECORD = {"corpus": "notes.txt", "settings": {"seed": 0, "steps": None}, "presets": ("a", "b")}
 
@@ -64,9 +64,9 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
 
 def test_what_may_stand_beside_a_run_does_not_take_its_folder(tmp_path):
     (tmp_path / "pretrained").mkdir()
-    assert check_free(tmp_path, resume=False, beside=("pretrained",))
+    assert is_free(tmp_path, resume=False, may_hold=("pretrained",))
     with pytest.raises(InputError, match="holds something else"):
-        check_free(tmp_path, resume=False)
+        is_free(tmp_path, resume=False)
 
 
 def test_a_file_and_a_place_that_cannot_be_written_are_refused(tmp_path):

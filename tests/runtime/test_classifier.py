@@ -307,3 +307,34 @@ def test_convolutions_over_an_image_are_answered_text_by_text(tokenizer, tmp_pat
     opened = load(tmp_path / "member-0")
     assert opened._batch_tokens == 16
     assert opened.predict_proba(texts[:3]).shape == (3, 3)
+
+
+@pytest.mark.parametrize("name", ["pretrained", "scratch", "report.html", "member-0.partial", "notes.txt"])
+def test_classifier_save_keeps_what_is_not_a_model(mixed, texts, tmp_path, name):
+    """What `tinylm train -o model` leaves holds more than a model, and a save replaces the whole folder."""
+    folder = tmp_path / "model"
+    mixed.save(folder)
+    (folder / name).mkdir()
+    (folder / name / "kept.txt").write_text("mine")
+    with pytest.raises(InputError, match=rf"model holds something else \({name}\); choose a new folder for the model"):
+        mixed.save(folder)
+    assert (folder / name / "kept.txt").read_text() == "mine"
+    assert np.array_equal(load(folder).votes(texts), mixed.votes(texts))
+
+
+def test_classifier_save_keeps_pretrained_members(mixed, tmp_path):
+    """A base has only names that a model may have, but is none."""
+    base = tmp_path / "base"
+    (base / "member-0").mkdir(parents=True)
+    (base / "run.json").write_text("{}")
+    with pytest.raises(InputError, match="base holds something else"):
+        mixed.save(base)
+    assert (base / "member-0").is_dir()
+    assert (base / "run.json").read_text() == "{}"
+
+
+def test_classifier_save_onto_its_own_folder(mixed, texts, tmp_path):
+    mixed.save(tmp_path / "model")
+    own = load(tmp_path / "model")
+    own.save(tmp_path / "model")
+    assert np.array_equal(load(tmp_path / "model").votes(texts), mixed.votes(texts))

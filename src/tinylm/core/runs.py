@@ -1,4 +1,4 @@
-"""Output folders that know what they are: `run.json` records what a run was asked for.
+"""Output folders that know what they are: `run.json` records the settings of a run.
 
 A folder is taken for one run. Resuming is allowed where the record is the same, and refused with the first
 difference where it is not.
@@ -15,28 +15,28 @@ from tinylm.core.files import write_json
 RUN = "run.json"
 
 
-def claim(folder: Path, record: Mapping[str, Any], *, resume: bool, beside: tuple[str, ...] = ()) -> None:
+def claim(folder: Path, record: Mapping[str, Any], *, resume: bool, may_hold: tuple[str, ...] = ()) -> None:
     """Take a folder for a run, or go on with the run that has it; one that has made nothing yet may be changed.
 
     Args:
         folder: where the run writes; made where it is not there.
-        record: what was asked for, as JSON.
+        record: the settings of the run, as JSON.
         resume: whether the folder may hold this run already.
-        beside: names that may stand in the folder of a new run.
+        may_hold: names that may be in the folder of a new run.
 
     Raises:
         InputError: the folder holds something else, or holds a run and `resume` is false or the records differ,
             or it cannot be written to.
     """
-    asked = json.loads(json.dumps(record))
-    if check_free(folder, resume=resume, beside=beside):
+    requested = json.loads(json.dumps(record))
+    if is_free(folder, resume=resume, may_hold=may_hold):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / RUN, asked)
+            write_json(folder / RUN, requested)
         except OSError as error:
             raise InputError(f"cannot write to {folder} ({error.strerror}); choose another folder") from error
         return
-    difference = _first_difference(read_record(folder), asked)
+    difference = _first_difference(read_record(folder), requested)
     if difference:
         raise InputError(
             f"{folder} was started otherwise: {difference}; "
@@ -44,16 +44,13 @@ def claim(folder: Path, record: Mapping[str, Any], *, resume: bool, beside: tupl
         )
 
 
-def check_free(folder: Path, *, resume: bool, beside: tuple[str, ...] = ()) -> bool:
+def is_free(folder: Path, *, resume: bool, may_hold: tuple[str, ...] = ()) -> bool:
     """Whether a folder is free for a new run; False where it holds one that may be resumed.
 
     Raises:
         InputError: the folder holds something else, or holds a run and `resume` is false.
     """
-    if folder.is_file():
-        raise InputError(f"{folder} is a file; choose a folder")
-    made = sorted(entry.name for entry in folder.iterdir() if entry.name != RUN) if folder.is_dir() else []
-    others = [name for name in made if name not in beside]
+    others = [name for name in names_in(folder) if name not in (RUN, *may_hold)]
     if not others:
         return True
     if not (folder / RUN).is_file():
@@ -63,23 +60,34 @@ def check_free(folder: Path, *, resume: bool, beside: tuple[str, ...] = ()) -> b
     return False
 
 
+def names_in(folder: Path) -> list[str]:
+    """What is in a folder that is to be written, sorted; nothing where it is not there.
+
+    Raises:
+        InputError: it is a file.
+    """
+    if folder.is_file():
+        raise InputError(f"{folder} is a file; choose a folder")
+    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+
+
 def read_record(folder: Path) -> dict[str, Any]:
-    """What the run in a folder was asked for; empty where there is no run."""
+    """The record of the run in a folder, as it was written; empty where there is no run."""
     if not (folder / RUN).is_file():
         return {}
     record: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
     return record
 
 
-def _first_difference(stored: Any, asked: Any, name: str = "") -> str:
-    if isinstance(stored, dict) and isinstance(asked, dict):
-        for key in sorted(stored.keys() | asked.keys()):
-            found = _first_difference(stored.get(key), asked.get(key), f"{name}.{key}" if name else key)
+def _first_difference(stored: Any, requested: Any, name: str = "") -> str:
+    if isinstance(stored, dict) and isinstance(requested, dict):
+        for key in sorted(stored.keys() | requested.keys()):
+            found = _first_difference(stored.get(key), requested.get(key), f"{name}.{key}" if name else key)
             if found:
                 return found
         return ""
-    if stored == asked:
+    if stored == requested:
         return ""
     if name.endswith("_fingerprint"):
         return f"the {name.removesuffix('_fingerprint')} has changed since"
-    return f"{name} was {stored!r} and is now {asked!r}"
+    return f"{name} was {stored!r} and is now {requested!r}"

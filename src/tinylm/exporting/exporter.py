@@ -29,7 +29,7 @@ from tinylm.runtime.artefact import (
     MAX_ACCURACY_DROP,
     Artefact,
     Precision,
-    require_free,
+    require_replaceable,
     vocabulary_folders,
     write_artefact,
 )
@@ -118,7 +118,7 @@ def export(
         TinyLMError: the graph does not compute what the model computes.
     """
     model, output, progress = Path(model), Path(output), progress or Silent()
-    require_free(output, ARTEFACT)
+    require_replaceable(output, ARTEFACT)
     if (model / ARTEFACT).is_file():
         raise InputError(f"{model} is exported already; give the folder that `tinylm train` wrote")
     checkpoint = open_checkpoint(model)

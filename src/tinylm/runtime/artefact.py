@@ -1,6 +1,7 @@
 """An exported committee on disk: one graph, its vocabularies, and `artefact.json`, which says what they are."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from tinylm.committee.voting import Vote
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_json
+from tinylm.core.runs import names_in
 
 ARTEFACT, GRAPH = "artefact.json", "committee.onnx"
 
@@ -16,6 +18,12 @@ _FORMAT = 1
 
 Precision = Literal["float32", "int8", "int4"]
 """Of weights. In `int4` embeddings have 8 bits, and matrices 4."""
+
+_MODEL_FILE = re.compile(
+    r"committee\.json|member-\d+|run\.json|artefact\.json|committee\.onnx|vocabulary-\d+|README\.md"
+    r"|tokenizer(_config)?\.json|config\.json|model\.safetensors|metrics\.jsonl|training\.json"
+)
+"""What a committee, an artefact or a single classifier consists of; tests hold it against what is written."""
 
 MAX_ACCURACY_DROP = 0.5
 """Points of accuracy that rounding the weights may cost."""
@@ -72,21 +80,22 @@ def read_artefact(folder: Path) -> Artefact:
     raise InputError(f"{path} {what}; export the model again")
 
 
-def require_free(folder: Path, *replaceable: str) -> None:
-    """Refuse a folder that holds something other than a model which may be replaced.
+def require_replaceable(folder: Path, *kinds: str) -> None:
+    """Refuse to write a model into a folder where that would remove anything but another model.
 
     Args:
-        folder: where a model is to be written.
-        replaceable: files by which such a model is known.
+        folder: where a model is to be written, which replaces the whole folder.
+        kinds: files by which a model that may be replaced is known, such as `artefact.json`.
 
     Raises:
-        InputError: it holds something else, or is a file.
+        InputError: it is a file, or holds something other than such a model and its files.
     """
-    if folder.is_file():
-        raise InputError(f"{folder} is a file; choose a folder")
-    is_free = not folder.exists() or not any(folder.iterdir())
-    if not is_free and not any((folder / name).is_file() for name in replaceable):
-        raise InputError(f"{folder} holds something else; choose a new folder for the model")
+    names = names_in(folder)
+    others = [name for name in names if not _MODEL_FILE.fullmatch(name)]
+    if names and not any(kind in names for kind in kinds):
+        others = others or names
+    if others:
+        raise InputError(f"{folder} holds something else ({others[0]}); choose a new folder for the model")
 
 
 def _tuple(value: Any) -> Any:

@@ -14,7 +14,7 @@ from tinylm.committee.files import COMMITTEE
 from tinylm.committee.voting import Vote
 from tinylm.core.errors import InputError
 from tinylm.core.files import new_folder
-from tinylm.runtime.artefact import ARTEFACT, require_free
+from tinylm.runtime.artefact import ARTEFACT, require_replaceable
 from tinylm.runtime.backends import Backend
 from tinylm.runtime.forward import Outputs, Rows
 from tinylm.runtime.predictions import Answers, Explanation, Prediction, Word
@@ -162,7 +162,7 @@ class Classifier:
             InputError: the folder holds something that is not a model, or the model's own files are gone.
         """
         folder = Path(folder)
-        require_free(folder, COMMITTEE, ARTEFACT)
+        require_replaceable(folder, COMMITTEE, ARTEFACT)
         with new_folder(folder) as temporary:
             for source in self._files:
                 if not source.exists():

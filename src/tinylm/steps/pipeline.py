@@ -21,7 +21,7 @@ from tinylm.committee.voting import Vote
 from tinylm.core.errors import InputError
 from tinylm.core.files import cache_folder, file_digest, new_folder
 from tinylm.core.progress import Progress, Silent
-from tinylm.core.runs import check_free, claim, read_record
+from tinylm.core.runs import is_free, claim, read_record
 from tinylm.model.config import DEFAULT_PRESET, ModelConfig
 from tinylm.model.config import preset as preset_shape
 from tinylm.model.layout import CONFIG, WEIGHTS, read_config
@@ -184,7 +184,7 @@ def finetune(
         "settings": asdict(settings),
     }
     folder = Path(output) if output is not None else _cached("models", record)
-    claim(folder, record, resume=resume or output is None, beside=(PRETRAINED,))
+    claim(folder, record, resume=resume or output is None, may_hold=(PRETRAINED,))
     progress = progress or Silent()
     for note in task.notes:
         progress.say(note)
@@ -217,7 +217,7 @@ def train(
     finetuning = finetuning or FinetuneSettings()
     output = Path(output)
     task = _loaded(task, data_dir, finetuning.seed)
-    check_free(output, resume=resume, beside=(PRETRAINED,))
+    is_free(output, resume=resume, may_hold=(PRETRAINED,))
     base = pretrain(
         corpus,
         output=output / PRETRAINED,
