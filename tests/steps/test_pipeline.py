@@ -12,7 +12,8 @@ from cli_fixtures import contents, environment, rows, write_csv, write_help_desk
 import tinylm
 from tinylm.core.errors import InputError, InterruptedByUserError
 from tinylm.core.progress import Silent
-from tinylm.evaluation.committees import examples_to_evaluate, open_validation
+from tinylm.evaluation.examples import examples_to_evaluate
+from tinylm.evaluation.out_of_fold import open_out_of_fold
 from tinylm.model.config import preset
 from tinylm.steps.pipeline import open_base, train
 from tinylm.text.sources import TaskSource, load_task
@@ -220,12 +221,15 @@ def test_what_the_committee_was_trained_on_says_what_its_pupil_is_measured_on(pu
     source, labels = TaskSource(str(desk / "labels.csv")), tinylm.load(teacher).labels
     asked = [examples_to_evaluate(folder, labels, source, None) for folder in (pupil, teacher)]
     assert asked[0].texts == asked[1].texts and len(asked[0]) == 12
-    held = open_validation(teacher, 2, labels, None, None)
-    by_first = {text for text, judge in zip(held.examples.texts, held.judges[0], strict=True) if judge}
+    held = open_out_of_fold(teacher, 2, labels, None, None)
+    by_first = {text for text, judge in zip(held.examples.texts, held.out_of_fold[0], strict=True) if judge}
     made = tinylm.export(pupil, tmp_path / "small", precision="int8", max_accuracy_drop=100)
-    assert made.loss.texts == len(by_first) == 9
-    assert set(open_validation(pupil, 1, labels, None, None).examples.texts) == by_first
-    assert "Its teachers may have learnt those labels." in (tmp_path / "small" / "README.md").read_text()
+    assert made.drop.texts == len(by_first) == 9
+    assert set(open_out_of_fold(pupil, 1, labels, None, None).examples.texts) == by_first
+    assert (
+        "The committee it was distilled from may have trained on them."
+        in (tmp_path / "small" / "README.md").read_text()
+    )
 
 
 def test_members_are_judges_of_what_they_did_not_train_on(desk, teacher, monkeypatch):
@@ -246,9 +250,9 @@ def test_members_are_judges_of_what_they_did_not_train_on(desk, teacher, monkeyp
     for index in range(2):
         with pytest.raises(InterruptedByUserError):
             finetune_member(desk / "never", index, shape, tokenizer, task, settings, alone, Silent())
-    validation = open_validation(teacher, 2, task.labels, None, None)
+    validation = open_out_of_fold(teacher, 2, task.labels, None, None)
     everything = set(task.train.texts)
-    for judges, texts in zip(validation.judges, learnt, strict=True):
+    for judges, texts in zip(validation.out_of_fold, learnt, strict=True):
         held = {text for text, judge in zip(validation.examples.texts, judges, strict=True) if judge}
         assert held == everything - texts
     assert learnt[0] != learnt[1]

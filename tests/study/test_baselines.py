@@ -5,26 +5,56 @@ import numpy as np
 import pytest
 
 from tinylm.core.errors import MissingExtraError
-from tinylm.study.baselines import tfidf_svm
+from tinylm.study.baselines import choose, tfidf_svm
 
 AG_NEWS = Path(__file__).resolve().parents[3] / "shared" / "data" / "ag_news"
 
 
-def test_words_and_word_pairs_tell_topics_apart():
+def test_tfidf_keeps_one_letter_words_and_marks():
+    """fewrel-marked has `<h>` and `<t>` around its two entities: the label may depend on nothing else."""
+    fillers = [f"{a} {b}" for a in ("red", "blue", "green", "grey") for b in ("stone", "leaf", "river")]
+    texts = [text for filler in fillers for text in (f"<h> Paris </h> {filler}", f"<t> Paris </t> {filler}")]
+    predicted = tfidf_svm(texts, [0, 1] * len(fillers), ["black sand <t> Paris </t>", "black sand <h> Paris </h>"])
+    np.testing.assert_array_equal(predicted, [1, 0])
+    letters = [text for filler in fillers for text in (f"vitamin c {filler}", f"vitamin d {filler}")]
+    assert tfidf_svm(letters, [0, 1] * len(fillers), ["vitamin d", "vitamin c"]).tolist() == [1, 0]
+
+
+def test_tfidf_learns_a_task_that_stop_words_decide():
+    things = ("the capital", "a painter", "that bridge", "this battle", "an engine", "the treaty")
+    texts = [f"{word} was {thing}" for thing in things for word in ("who", "where", "what")]
+    predicted = tfidf_svm(texts, [0, 1, 2] * len(things), ["where was the tower", "who was the king"])
+    np.testing.assert_array_equal(predicted, [1, 0])
+
+
+def test_tfidf_leaves_stop_words_out_where_they_mislead():
+    generator = np.random.default_rng(0)
+    function_words = ["the", "and", "of", "from", "which", "there", "into", "would"]
+    topics = [("goal", "match", "striker"), ("bank", "shares", "profit")]
+    texts = [" ".join([*generator.choice(function_words, 12), generator.choice(topics[i % 2])]) for i in range(60)]
+    chosen = choose(np.array(texts, dtype=object), np.arange(60) % 2, 0)
+    assert chosen["stop_words"] == "english"
+
+
+def test_tfidf_with_fewer_texts_of_a_label_than_folds_still_learns():
+    assert tfidf_svm(["red", "blue", "blue sky"], [0, 1, 1], ["red rose", "blue sea"]).tolist() == [0, 1]
+
+
+def test_tfidf_tells_topics_apart():
     sport = ["the keeper saved a late penalty", "two goals won the cup", "the striker scored a goal"]
     money = ["shares of the bank fell", "the bank raised its interest rate", "profits and shares rose"]
     predicted = tfidf_svm(sport + money, [0] * 3 + [1] * 3, ["a penalty goal", "bank profits fell"])
     np.testing.assert_array_equal(predicted, [0, 1])
 
 
-def test_a_missing_extra_is_named(monkeypatch):
+def test_tfidf_names_a_missing_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.svm", None)
     with pytest.raises(MissingExtraError, match=r"tinylm\[train\]"):
         tfidf_svm(["a", "b"], [0, 1], ["a"])
 
 
 @pytest.mark.skipif(not AG_NEWS.exists(), reason=f"AG News is not in {AG_NEWS}")
-def test_ag_news_with_a_thousand_texts_a_label():
+def test_tfidf_on_ag_news_with_a_thousand_texts_a_label():
     from pyarrow import parquet
 
     train, test = (parquet.read_table(AG_NEWS / f"{split}.parquet") for split in ("train", "test"))

@@ -342,7 +342,8 @@ def evaluate(
         data_dir: where data sets known by name are looked for; else TINYLM_DATA, else the hub.
         json_output: print the measures as JSON.
     """
-    from tinylm.evaluation.committees import evaluate_committee, examples_to_evaluate
+    from tinylm.evaluation.committees import evaluate_committee
+    from tinylm.evaluation.examples import examples_to_evaluate
     from tinylm.runtime.loading import load
 
     committee = load(model, threads=os.cpu_count() or 1)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from tinylm.evaluation.committees import CommitteeEvaluation
-    from tinylm.exporting.exporter import Export
+    from tinylm.exporting.report import ExportReport
     from tinylm.runtime.predictions import Prediction
     from tinylm.study.report import ResultRow
 
@@ -24,19 +24,19 @@ def prediction_json(prediction: "Prediction") -> str:
     return json.dumps(asdict(prediction), ensure_ascii=False)
 
 
-def export_lines(made: "Export") -> list[str]:
+def export_lines(made: "ExportReport") -> list[str]:
     """What was exported, and how it compares with the trained model, for people."""
     lines = [
         f"{made.folder}: {made.precision}, {made.size / 1e6:.1f} MB",
         f"float32 is within {made.difference:.0e} of the trained model's probabilities",
     ]
-    if made.loss is not None:
-        loss = made.loss
+    if made.drop is not None:
+        drop = made.drop
         lines.append(
-            f"accuracy on {loss.texts:,} texts held out of training: {loss.exact:.2%} in float32, "
-            f"{loss.rounded:.2%} in {loss.precision}, "
-            f"{abs(loss.points):.2f} points {'more' if loss.points < 0 else 'less'}; "
-            f"{loss.changed:,} texts get another label"
+            f"accuracy on {drop.texts:,} texts held out of training: {drop.float32:.2%} in float32, "
+            f"{drop.quantized:.2%} in {drop.precision}, "
+            f"{abs(drop.points):.2f} points {'more' if drop.points < 0 else 'less'}; "
+            f"{drop.changed:,} texts get another label"
         )
     return lines
 

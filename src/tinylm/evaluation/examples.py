@@ -1,0 +1,122 @@
+"""Which labelled texts a model is evaluated on: never those it was trained on, where it says which they were.
+
+`run.json` beside a model has the source of its labels, the seed of the split and a fingerprint of all texts. An
+exported model has no paths, so that the fingerprint alone tells whether a file is the one of its training.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinylm.core.errors import InputError
+from tinylm.core.runs import read_record
+from tinylm.text.sources import Task, TaskSource, load_examples
+from tinylm.text.splits import Examples
+
+
+def examples_to_evaluate(
+    model: Path, labels: tuple[str, ...], source: TaskSource, data_dir: str | Path | None
+) -> Examples:
+    """The examples that a model is evaluated on.
+
+    The source that the model was trained on gives the test part of that training; a file of its own is taken
+    whole; a folder, a hub data set or a name gives its test part.
+
+    Args:
+        model: folder of the model.
+        labels: its labels.
+        source: the labelled text.
+        data_dir: where data sets known by name are looked for.
+
+    Raises:
+        InputError: the source cannot be read, has changed since the training, or has a label that the model
+            does not know.
+    """
+    record = read_record(model)
+    if record.get("task_source") and source.test is None:
+        if recorded_source(record).source == source.absolute().source:
+            remedy = "put rows that the model has not seen in a file of their own"
+            task = task_of_training(model, record, source.source, "test", remedy, data_dir)
+            return relabelled(task.test, task.labels, labels)
+        moved = _moved_task(record, source, data_dir)
+        if moved is not None:
+            return relabelled(moved.test, moved.labels, labels)
+    return whole_or_part(source, labels, data_dir, lambda task: task.test)
+
+
+def whole_or_part(
+    source: TaskSource, labels: tuple[str, ...], data_dir: str | Path | None, part: Callable[[Task], Examples]
+) -> Examples:
+    """The whole of a file, or a part of a folder, hub data set or name."""
+    if source.test is None and Path(source.source).is_file():
+        return load_examples(source.source, labels, source.text_column, source.label_column)
+    task = source.load(data_dir, 0)
+    return relabelled(part(task), task.labels, labels)
+
+
+def task_of_training(
+    model: Path, record: Mapping[str, Any], named: str, part: str, remedy: str, data_dir: str | Path | None
+) -> Task:
+    """The task that a model was trained on, split as it was then.
+
+    Args:
+        model: folder of the model.
+        record: its `run.json`.
+        named: the source as the user knows it.
+        part: that is wanted of it, for the message.
+        remedy: what to do where the source has changed.
+        data_dir: where data sets known by name are looked for.
+
+    Raises:
+        InputError: the source cannot be read, or has changed.
+    """
+    task = recorded_source(record).load(data_dir, record["settings"]["seed"])
+    if task.fingerprint != record["task_fingerprint"]:
+        raise InputError(
+            f"{named} has changed since {model} was trained on it, so its {part} part cannot be told; {remedy}"
+        )
+    return task
+
+
+def recorded_source(record: Mapping[str, Any]) -> TaskSource:
+    """The source of the labels in the record of a training."""
+    known = {field.name for field in fields(TaskSource)}
+    return TaskSource(**{key: value for key, value in record["task_source"].items() if key in known})
+
+
+def relabelled(examples: Examples, own: tuple[str, ...], labels: tuple[str, ...]) -> Examples:
+    """Examples with the label numbers of a model.
+
+    Args:
+        examples: whose labels are positions in `own`.
+        own: label names of the examples.
+        labels: label names of the model.
+
+    Raises:
+        InputError: the model does not know a label.
+    """
+    position = {label: index for index, label in enumerate(labels)}
+    unknown = [label for label in own if label not in position]
+    if unknown:
+        raise InputError(f"the model does not know the label {unknown[0]!r}; it knows {', '.join(labels)}")
+    renumbered = np.array([position[label] for label in own])
+    return Examples(examples.texts, renumbered[examples.labels])
+
+
+def _moved_task(record: Mapping[str, Any], source: TaskSource, data_dir: str | Path | None) -> Task | None:
+    """The task of the training, where `source` holds the same texts at another path; None where it does not."""
+    recorded = recorded_source(record)
+    moved = replace(recorded, source=source.source)
+    if recorded.test is not None:
+        # The file of the test part has moved with the other.
+        moved = replace(moved, test=str(Path(source.source).with_name(Path(recorded.test).name)))
+    # What cannot be read as the training read it is not what it read.
+    with suppress(InputError, OSError):
+        task = moved.load(data_dir, record["settings"]["seed"])
+        if task.fingerprint == record["task_fingerprint"]:
+            return task
+    return None

@@ -1,0 +1,69 @@
+"""Out-of-fold evaluation: each text is classified by the members that did not train on its label.
+
+Each member holds out a part of the training texts of its own. Between them the members hold out many texts, each with
+at least one member to classify it, so that a model can be measured while its test part is left alone.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tinylm.committee import voting
+from tinylm.core.errors import InputError
+from tinylm.core.runs import read_record
+from tinylm.core.seeds import member_seed
+from tinylm.evaluation.examples import recorded_source, relabelled, task_of_training, whole_or_part
+from tinylm.runtime.classifier import Classifier
+from tinylm.text.sources import TaskSource
+from tinylm.text.splits import Examples, held_out_rows, hold_out
+
+
+@dataclass(frozen=True)
+class OutOfFoldExamples:
+    """Labelled texts, each with the members that did not train on it."""
+
+    examples: Examples
+    """n of them."""
+    out_of_fold: npt.NDArray[np.bool_]
+    """(members, n), True where the member did not train on the text; every text has such a member."""
+
+    def predictions(self, committee: Classifier) -> npt.NDArray[np.int64]:
+        """The class that the out-of-fold members of each text vote for: shape (n,)."""
+        votes = committee.votes(self.examples.texts)  # (members, n, classes)
+        predicted = np.empty(len(self.examples), np.int64)
+        for members in np.unique(self.out_of_fold, axis=1).T:
+            texts = (self.out_of_fold == members[:, None]).all(axis=0)
+            predicted[texts] = voting.vote(votes[members][:, texts], committee.vote).argmax(1)
+        return predicted
+
+
+def open_out_of_fold(
+    model: Path, members: int, labels: tuple[str, ...], source: TaskSource | None, data_dir: str | Path | None
+) -> OutOfFoldExamples:
+    """Labelled texts to measure on while a model is being made, none of them from its test part.
+
+    Args:
+        model: folder of the model.
+        members: how many it has.
+        labels: its labels.
+        source: a file is taken whole, a folder, hub data set or name gives a tenth of its training part, for all
+            members; when None, what each member held out of the model's own training is for that member.
+        data_dir: where data sets known by name are looked for.
+
+    Raises:
+        InputError: there is no such text, or it has changed since the training.
+    """
+    if source is not None:
+        examples = whole_or_part(source, labels, data_dir, lambda task: hold_out(task.train, 0.1, 0)[1])
+        return OutOfFoldExamples(examples, np.ones((members, len(examples)), dtype=bool))
+    record = read_record(model)
+    if not record.get("task_source"):
+        raise InputError(f"{model} does not say which file it was trained on; name labelled text with --task")
+    remedy = "name labelled text that the model has not seen with --task"
+    task = task_of_training(model, record, recorded_source(record).source, "validation", remedy, data_dir)
+    fraction, seed = record["settings"]["validation_fraction"], record["settings"]["seed"]
+    held_out = np.stack([held_out_rows(task.train, fraction, member_seed(seed, index)) for index in range(members)])
+    kept = np.flatnonzero(held_out.any(axis=0))
+    return OutOfFoldExamples(relabelled(task.train.take(kept), task.labels, labels), held_out[:, kept])

@@ -1,0 +1,62 @@
+"""What came of an export: where it is, how far it is from the trained model, and what quantisation costs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinylm.evaluation.out_of_fold import OutOfFoldExamples
+from tinylm.runtime.artefact import Precision
+from tinylm.runtime.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class AccuracyDrop:
+    """What quantised weights cost on labelled text; each text is classified by members that did not train on it."""
+
+    precision: Precision
+    """Of the quantised weights."""
+    texts: int
+    """How many were classified."""
+    float32: float
+    """Accuracy of the float32 weights, 0 to 1."""
+    quantized: float
+    """Accuracy of the quantised weights, 0 to 1."""
+    changed: int
+    """Texts that get another label."""
+
+    @property
+    def points(self) -> float:
+        """Accuracy lost, in percentage points; negative where some was gained."""
+        return 100 * (self.float32 - self.quantized)
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was exported."""
+
+    folder: Path
+    """The artefact."""
+    precision: Precision
+    """Of its weights."""
+    size: int
+    """Of its files, in bytes."""
+    difference: float
+    """The largest between a probability of its float32 graph and of torch."""
+    drop: AccuracyDrop | None
+    """Of quantised weights, where they were requested; they are kept where `precision` is the same as theirs."""
+
+
+def accuracy_drop(
+    float32: Classifier, quantized: Classifier, precision: Precision, labelled: OutOfFoldExamples
+) -> AccuracyDrop:
+    """Measure what quantised weights cost on labelled text."""
+    before, after = (labelled.predictions(committee) for committee in (float32, quantized))
+    labels = labelled.examples.labels
+    return AccuracyDrop(
+        precision=precision,
+        texts=len(labels),
+        float32=float(np.mean(before == labels)),
+        quantized=float(np.mean(after == labels)),
+        changed=int(np.count_nonzero(before != after)),
+    )
