@@ -51,8 +51,9 @@ def tinylm_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
     """Packed rows, float32 or bfloat16 as measured, only masked positions read."""
     from tinylm.model.config import preset
     from tinylm.model.heads import MaskedLanguageModel, initialise
-    from tinylm.tokens.encoding import Packed, split_documents, tokenise
+    from tinylm.tokens.encoding import tokenise
     from tinylm.tokens.loading import load_tokenizer
+    from tinylm.tokens.sequences import Packed, split_documents
     from tinylm.train.precision import choose_precision
     from tinylm.train.pretrain import Pretraining, default_learning_rate
     from tinylm.train.settings import PretrainSettings
@@ -87,7 +88,8 @@ def tinylm_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
 
     from tinylm.model.config import preset
     from tinylm.model.heads import SequenceClassifier, initialise
-    from tinylm.text.sources import hold_out, load_task
+    from tinylm.text.sources import load_task
+    from tinylm.text.splits import hold_out
     from tinylm.tokens.loading import load_tokenizer
     from tinylm.train.classification import Answered, Classification
     from tinylm.train.finetune import default_learning_rate

@@ -102,7 +102,8 @@ class _Workshop:
         return json.loads((self.make(f"texts/{name}") / "task.json").read_text(encoding="utf-8"))
 
     def _vocabulary(self, name: str, folder: Path) -> None:
-        from tinylm.tokens.loading import load_tokenizer, train_tokenizer
+        from tinylm.tokens.loading import load_tokenizer
+        from tinylm.tokens.vocabulary import train_tokenizer
 
         if name == "bert":
             load_tokenizer(self._data / "bert-base-uncased").save(folder)

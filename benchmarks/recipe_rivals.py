@@ -18,7 +18,7 @@ from recipe_results import Facts, Results, run_name
 from recipe_runs import CORPUS, RUNS, load_part
 from tinylm.study.baselines import tfidf_svm
 from tinylm.text.corpus import open_corpus
-from tinylm.text.sources import Task
+from tinylm.text.splits import Task
 from tinylm.train.sampler import LengthGroupedSampler
 
 _WORD_VECTORS = {"model": "skipgram", "dim": 100, "epoch": 5, "minCount": 5, "verbose": 0}

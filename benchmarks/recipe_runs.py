@@ -13,7 +13,8 @@ from tinylm.cli.terminal import TerminalProgress
 from tinylm.evaluation.committees import evaluate_committee
 from tinylm.model.config import DEFAULT_PRESET
 from tinylm.steps import pipeline
-from tinylm.text.sources import Task, hold_out, load_task
+from tinylm.text.sources import load_task
+from tinylm.text.splits import Task, hold_out
 from tinylm.train.member import TRAINING
 from tinylm.train.settings import DistillSettings, FinetuneSettings, PretrainSettings
 

@@ -47,7 +47,7 @@ def documents(words) -> list[str]:
 
 @pytest.fixture(scope="session")
 def tokenizer(documents):
-    from tinylm.tokens.loading import train_tokenizer
+    from tinylm.tokens.vocabulary import train_tokenizer
 
     return train_tokenizer(documents, 100)
 

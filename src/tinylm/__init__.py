@@ -10,7 +10,8 @@ The names are imported when they are first used, so that `import tinylm` is quic
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tinylm.core.errors import EXTRAS, MissingExtraError
+from tinylm.core.errors import MissingExtraError
+from tinylm.core.extras import EXTRAS
 
 if TYPE_CHECKING:
     from tinylm.core.errors import TinyLMError

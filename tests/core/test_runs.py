@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tinylm.core.errors import InputError
-from tinylm.core.runs import RUN, is_free, claim, read_record
+from tinylm.core.runs import RUN, claim, is_free, read_record
 
 RECORD = {"corpus": "notes.txt", "settings": {"seed": 0, "steps": None}, "presets": ("a", "b")}
 

@@ -36,7 +36,7 @@ def tied(shape, tokenizer):
 def batch(documents, tokenizer):
     """Padded ids, their mask, some read positions (fewer in the second row) and what stood there."""
     texts = EncodedTexts(documents[:5], tokenizer, 48)
-    ids = torch.from_numpy(texts.rows(range(5)))
+    ids = torch.from_numpy(texts.fetch(range(5)))
     mask = torch.arange(ids.shape[1]) < torch.from_numpy(texts.lengths)[:, None]
     assert not mask.all()
     reads = torch.tensor([[1, 2], [1, 0], [2, 3], [1, 3], [2, 4]])
@@ -331,7 +331,7 @@ def test_the_tokenizer_of_a_folder_gives_the_same_ids_there(folder, documents, t
     texts = [*documents[:20], "", "ABCD, efgh! zzz ünknown", "[MASK] abc", " ".join(documents[:5])]
     ours = EncodedTexts(texts, tokenizer, 20)
     expected = theirs(texts, truncation=True, max_length=20, padding=True)
-    assert ours.rows(range(len(texts))).tolist() == expected["input_ids"]
+    assert ours.fetch(range(len(texts))).tolist() == expected["input_ids"]
     assert ours.lengths.tolist() == [sum(row) for row in expected["attention_mask"]]
     assert (theirs.pad_token_id, theirs.mask_token_id) == (tokenizer.pad_id, tokenizer.mask_id)
     assert theirs.mask_token == "[MASK]"

@@ -18,7 +18,7 @@ from tinylm.runtime.loading import load
 
 @pytest.fixture(scope="module")
 def other_tokenizer(documents):
-    from tinylm.tokens.loading import train_tokenizer
+    from tinylm.tokens.vocabulary import train_tokenizer
 
     return train_tokenizer(documents, 70)
 
@@ -250,7 +250,7 @@ def test_an_explanation_of_nothing(mixed):
 def test_words_and_the_row_have_the_same_tokens(tokenizer, documents):
     for text in (*documents[:50], "\ud800 half", "é́ü ñ", "[CLS]x[MASK]", "x" * 300):
         for length in (3, 10, 64):
-            assert len(tokenizer.words(text, length)) == len(tokenizer.rows([text], length)[0]) - 2
+            assert len(tokenizer.word_spans(text, length)) == len(tokenizer.encode_sequences([text], length)[0]) - 2
 
 
 # On disk

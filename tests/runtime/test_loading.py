@@ -76,7 +76,7 @@ def test_what_is_no_model_is_refused(tmp_path):
 
 
 def test_a_vocabulary_that_is_missing_or_of_another_model_is_refused(committee, documents):
-    from tinylm.tokens.loading import train_tokenizer
+    from tinylm.tokens.vocabulary import train_tokenizer
 
     train_tokenizer(documents, 150).save(committee / "member-1")
     with pytest.raises(InputError, match=r"a vocabulary of 1\d\d pieces, but its model knows 100; copy the tokenizer"):

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from tinylm.core.errors import InputError
 from tinylm.text import fewrel
-from tinylm.text.sources import hold_out, load_task, read_texts
-from tinylm.text.splits import Examples
+from tinylm.text.labelled import read_texts
+from tinylm.text.sources import load_task
+from tinylm.text.splits import Examples, hold_out
 
 
 def write_csv(path, rows):

@@ -19,7 +19,8 @@ from tinylm.core.errors import InputError
 from tinylm.core.files import cache_folder
 from tinylm.text.corpus import open_corpus
 from tinylm.tokens import encoding as room
-from tinylm.tokens.encoding import Packed, Pairs, SeenTexts, Truncated, split_documents, tokenise
+from tinylm.tokens.encoding import SeenTexts, tokenise
+from tinylm.tokens.sequences import Packed, Pairs, Truncated, split_documents
 from tinylm.tokens.token_file import TokenFile, TokenWriter, entropy, id_dtype
 
 CLS, SEP, PAD = 2, 3, 0
@@ -144,7 +145,7 @@ def test_packed(documents, length, draw):
 
 def check_rows(view, expected, draw):
     indices = draw.draw(st.lists(st.integers(0, len(expected) - 1), min_size=1, max_size=8))
-    rows = view.rows(np.array(indices))
+    rows = view.fetch(np.array(indices))
     longest = max(len(expected[i]) for i in indices)
     assert rows.dtype == np.int64
     assert rows.tolist() == [expected[i] + [PAD] * (longest - len(expected[i])) for i in indices]

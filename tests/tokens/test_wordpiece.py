@@ -12,7 +12,9 @@ from tinylm.core.errors import InputError
 from tinylm.text.corpus import open_corpus
 from tinylm.tokens import loading as room
 from tinylm.tokens import vocabulary
-from tinylm.tokens.loading import load_tokenizer, train_tokenizer
+from tinylm.tokens.loading import load_tokenizer
+from tinylm.tokens.vocabulary import train_tokenizer
+from tinylm.tokens.wordpiece import SPECIAL_TOKENS
 
 SENTENCES = ("The cat sat.", "A dog, and a cat!", "", "naïve café 東京", "cats dogs")
 TEXTS = [f"{sentence} {i}" for i in range(20) for sentence in SENTENCES]
@@ -71,7 +73,7 @@ def test_saved_folder_loads_here_and_in_transformers(tmp_path):
 
 def test_a_trained_vocabulary_begins_with_the_special_tokens(heard):
     trained = train_tokenizer(TEXTS, 60, progress=heard)
-    assert trained.pieces[:5] == room.SPECIAL_TOKENS
+    assert trained.pieces[:5] == SPECIAL_TOKENS
     assert (trained.vocab_size, heard.lines) == (60, [])
     assert len(heard.stages) == 2
 
@@ -91,7 +93,7 @@ def test_two_processes_train_the_same_vocabulary(data):
     script = (
         "import itertools, sys\n"
         "from tinylm.text.corpus import open_corpus\n"
-        "from tinylm.tokens.loading import train_tokenizer\n"
+        "from tinylm.tokens.vocabulary import train_tokenizer\n"
         "texts = itertools.islice(open_corpus('wikipedia', data_dir=sys.argv[1]).documents(), 1500)\n"
         "sys.stdout.write(train_tokenizer(texts, 6000).fingerprint)\n"
     )

@@ -8,8 +8,8 @@ import torch
 
 from tinylm.core.progress import Silent
 from tinylm.model.config import ModelConfig
-from tinylm.tokens.encoding import TokenFile
 from tinylm.tokens.loading import load_tokenizer
+from tinylm.tokens.token_file import TokenFile
 from tinylm.train.distributed import join_processes
 from tinylm.train.pretrain import pretrain_member
 from tinylm.train.settings import PretrainSettings

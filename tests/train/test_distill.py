@@ -99,7 +99,9 @@ def test_it_goes_on_from_the_member_that_is_given_and_keeps_its_labels_and_vocab
     assert after.config == before.config
     assert all(torch.equal(tensor, after.state_dict()[name]) for name, tensor in before.state_dict().items())
     text = "eehi ajfd unknown"
-    assert load_tokenizer(tmp_path / "model").rows([text], 16) == load_tokenizer(start).rows([text], 16)
+    assert load_tokenizer(tmp_path / "model").encode_sequences([text], 16) == load_tokenizer(start).encode_sequences(
+        [text], 16
+    )
 
 
 def test_a_held_out_text_is_measured_on_and_not_trained_on(distill, taught, words, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tinylm.model.heads import IGNORED, MaskedLanguageModel, SampledVocabulary, initialise
-from tinylm.tokens.encoding import Packed, Pairs, Truncated, split_documents
+from tinylm.tokens.sequences import Packed, Pairs, Truncated, split_documents
 from tinylm.train.pretrain import Pretraining, word_weights
 from tinylm.train.settings import PretrainSettings
 

@@ -20,7 +20,7 @@ from tinylm.model.checkpoint import load_classifier, load_masked_language_model
 from tinylm.model.config import Conv2dFrontEnd
 from tinylm.model.heads import MaskedLanguageModel, initialise
 from tinylm.text.splits import Examples, Task, hold_out
-from tinylm.tokens.encoding import Pairs, split_documents
+from tinylm.tokens.sequences import Pairs, split_documents
 from tinylm.train import state as state_module
 from tinylm.train import trainer as loop_module
 from tinylm.train.classification import Classification

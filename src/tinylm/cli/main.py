@@ -26,7 +26,8 @@ from tinylm.cli.render import (
 )
 from tinylm.cli.terminal import TerminalProgress
 from tinylm.committee.voting import Vote
-from tinylm.core.errors import EXTRAS, InputError, InterruptedByUserError, MissingExtraError, TinyLMError
+from tinylm.core.errors import InputError, InterruptedByUserError, MissingExtraError, TinyLMError
+from tinylm.core.extras import EXTRAS
 from tinylm.model.config import DEFAULT_PRESET
 from tinylm.runtime.artefact import MAX_ACCURACY_DROP, Precision
 from tinylm.serving.limits import Limits
@@ -34,7 +35,8 @@ from tinylm.train.settings import DistillSettings, FinetuneSettings, PretrainSet
 
 if TYPE_CHECKING:
     from tinylm.study.report import ResultRow
-    from tinylm.text.sources import Task, TaskSource
+    from tinylm.text.sources import TaskSource
+    from tinylm.text.splits import Task
 
 _BLOCK, _BYTES = 256, 1 << 16
 
@@ -101,11 +103,11 @@ class TaskOptions:
     train_per_label: int | None = None
     test_per_label: int | None = None
 
-    def source(self, task: str) -> "TaskSource":
+    def source(self, task: str, data_dir: Path | None = None) -> "TaskSource":
         """The task with these options."""
         from tinylm.text.sources import TaskSource
 
-        return TaskSource(task, **asdict(self))
+        return TaskSource(task, **asdict(self), data_dir=None if data_dir is None else str(data_dir))
 
 
 _PRETRAINING, _FINETUNING, _DISTILLATION, _CORPUS, _TASK, _LIMITS = (
@@ -175,7 +177,7 @@ def train(
     from tinylm.steps import pipeline
 
     finetuning = finetuning or FinetuneSettings()
-    labelled = (task_options or TaskOptions()).source(task).load(data_dir, finetuning.seed)
+    labelled = (task_options or TaskOptions()).source(task, data_dir).load(finetuning.seed)
     pipeline.train(
         source.corpus,
         labelled,
@@ -264,7 +266,7 @@ def finetune(
     from tinylm.steps import pipeline
 
     settings = settings or FinetuneSettings()
-    labelled = (task_options or TaskOptions()).source(task).load(data_dir, settings.seed)
+    labelled = (task_options or TaskOptions()).source(task, data_dir).load(settings.seed)
     pipeline.finetune(
         base,
         labelled,
@@ -476,7 +478,7 @@ def _blocks(texts: Sequence[str], file: Path | None, text_column: str | None) ->
     elif file is None:
         yield from _standard_input()
     else:
-        from tinylm.text.sources import read_texts
+        from tinylm.text.labelled import read_texts
 
         rows = read_texts(file, text_column)
         while block := list(islice(rows, _BLOCK)):

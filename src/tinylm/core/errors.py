@@ -17,14 +17,6 @@ class InputError(TinyLMError):
     exit_code = 2
 
 
-EXTRAS = {
-    **dict.fromkeys(("torch", "onnx", "datasets", "pyarrow", "sklearn", "scipy"), "train"),
-    **dict.fromkeys(("altair", "vl_convert"), "study"),
-    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "prometheus_client"), "serve"),
-}
-"""The extra that installs each module which the base installation lacks."""
-
-
 class MissingExtraError(InputError):
     """A command needs a part of the installation that is not there."""
 

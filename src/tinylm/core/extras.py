@@ -1,16 +1,23 @@
-"""Heavy libraries, imported when they are needed, so that reading a vocabulary needs none of them."""
+"""Which extra installs which library, and libraries imported when they are needed."""
 
 import importlib
 from typing import Any
 
 from tinylm.core.errors import MissingExtraError
 
+EXTRAS = {
+    **dict.fromkeys(("torch", "onnx", "datasets", "pyarrow", "sklearn", "scipy"), "train"),
+    **dict.fromkeys(("altair", "vl_convert"), "study"),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "prometheus_client"), "serve"),
+}
+"""The extra that installs each module which the base installation lacks."""
+
 
 def needed(module: str, what: str) -> Any:
-    """Import `module` of the `train` extra.
+    """Import `module`, a part of an extra.
 
     Args:
-        module: its dotted name.
+        module: its dotted name; its package is one of `EXTRAS`.
         what: what needs it, as the beginning of a sentence: `"reading notes.parquet"`.
 
     Raises:
@@ -19,4 +26,4 @@ def needed(module: str, what: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtraError("train", what) from error
+        raise MissingExtraError(EXTRAS[module.partition(".")[0]], what) from error

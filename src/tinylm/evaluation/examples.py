@@ -14,8 +14,9 @@ import numpy as np
 
 from tinylm.core.errors import InputError
 from tinylm.core.runs import read_record
-from tinylm.text.sources import Task, TaskSource, load_examples
-from tinylm.text.splits import Examples
+from tinylm.text.known import is_name
+from tinylm.text.sources import TaskSource, load_examples
+from tinylm.text.splits import Examples, Task
 
 
 def examples_to_evaluate(
@@ -36,9 +37,9 @@ def examples_to_evaluate(
         InputError: the source cannot be read, has changed since the training, or has a label that the model
             does not know.
     """
-    record = read_record(model)
+    record, data_dir = read_record(model), data_dir or source.data_dir
     if record.get("task_source") and source.test is None:
-        if recorded_source(record).source == source.absolute().source:
+        if recorded_source(record).source == source.record()["source"]:
             remedy = "put rows that the model has not seen in a file of their own"
             task = task_of_training(model, record, source.source, "test", remedy, data_dir)
             return relabelled(task.test, task.labels, labels)
@@ -52,9 +53,9 @@ def whole_or_part(
     source: TaskSource, labels: tuple[str, ...], data_dir: str | Path | None, part: Callable[[Task], Examples]
 ) -> Examples:
     """The whole of a file, or a part of a folder, hub data set or name."""
-    if source.test is None and Path(source.source).is_file():
+    if source.test is None and not is_name(source.source) and Path(source.source).is_file():
         return load_examples(source.source, labels, source.text_column, source.label_column)
-    task = source.load(data_dir, 0)
+    task = (source if data_dir is None else replace(source, data_dir=str(data_dir))).load(0)
     return relabelled(part(task), task.labels, labels)
 
 
@@ -74,7 +75,7 @@ def task_of_training(
     Raises:
         InputError: the source cannot be read, or has changed.
     """
-    task = recorded_source(record).load(data_dir, record["settings"]["seed"])
+    task = recorded_source(record, data_dir).load(record["settings"]["seed"])
     if task.fingerprint != record["task_fingerprint"]:
         raise InputError(
             f"{named} has changed since {model} was trained on it, so its {part} part cannot be told; {remedy}"
@@ -82,10 +83,10 @@ def task_of_training(
     return task
 
 
-def recorded_source(record: Mapping[str, Any]) -> TaskSource:
-    """The source of the labels in the record of a training."""
+def recorded_source(record: Mapping[str, Any], data_dir: str | Path | None = None) -> TaskSource:
+    """The source of the labels in the record of a training; `data_dir` replaces the recorded one."""
     known = {field.name for field in fields(TaskSource)}
-    return TaskSource(**{key: value for key, value in record["task_source"].items() if key in known})
+    return TaskSource.from_record({k: v for k, v in record["task_source"].items() if k in known}, data_dir)
 
 
 def relabelled(examples: Examples, own: tuple[str, ...], labels: tuple[str, ...]) -> Examples:
@@ -109,14 +110,14 @@ def relabelled(examples: Examples, own: tuple[str, ...], labels: tuple[str, ...]
 
 def _moved_task(record: Mapping[str, Any], source: TaskSource, data_dir: str | Path | None) -> Task | None:
     """The task of the training, where `source` holds the same texts at another path; None where it does not."""
-    recorded = recorded_source(record)
+    recorded = recorded_source(record, data_dir)
     moved = replace(recorded, source=source.source)
     if recorded.test is not None:
         # The file of the test part has moved with the other.
         moved = replace(moved, test=str(Path(source.source).with_name(Path(recorded.test).name)))
     # What cannot be read as the training read it is not what it read.
     with suppress(InputError, OSError):
-        task = moved.load(data_dir, record["settings"]["seed"])
+        task = moved.load(record["settings"]["seed"])
         if task.fingerprint == record["task_fingerprint"]:
             return task
     return None

@@ -30,6 +30,7 @@ from tinylm.runtime.artefact import (
 from tinylm.runtime.backends import Backend, OnnxBackend
 from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import Checkpoint, load, open_checkpoint
+from tinylm.text.known import as_written
 from tinylm.text.sources import TaskSource
 
 _LARGEST = 2**31
@@ -66,7 +67,7 @@ def export(
     if (model / ARTEFACT).is_file():
         raise InputError(f"{model} is exported already; give the folder that `tinylm train` wrote")
     checkpoint, record = open_checkpoint(model), read_record(model)
-    source = TaskSource(str(task)) if isinstance(task, str | Path) else task
+    source = TaskSource(as_written(task)) if isinstance(task, str | Path) else task
     labelled = None
     if precision != "float32":
         labelled = open_out_of_fold(model, len(checkpoint.members), checkpoint.labels, source, data_dir)

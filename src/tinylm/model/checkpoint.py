@@ -26,7 +26,7 @@ from tinylm.model.layout import (
     hugging_face_name,
     read_config,
 )
-from tinylm.tokens.loading import Tokenizer
+from tinylm.tokens.wordpiece import Tokenizer
 
 # What a BERT folder may hold beside the model that is asked for: buffers, copies of tied weights, other heads.
 _NOT_OURS = {

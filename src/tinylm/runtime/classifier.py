@@ -18,7 +18,7 @@ from tinylm.runtime.artefact import ARTEFACT, require_replaceable
 from tinylm.runtime.backends import Backend
 from tinylm.runtime.forward import Outputs, Rows
 from tinylm.runtime.predictions import Answers, Explanation, Prediction, Word
-from tinylm.tokens.loading import Tokenizer
+from tinylm.tokens.wordpiece import Tokenizer
 
 _CHUNK = 256
 """Texts of a stream that are taken, sorted by length and answered together."""
@@ -217,9 +217,9 @@ class Classifier:
             if not isinstance(text, str):
                 raise InputError(f"text {index + 1} is {type(text).__name__}, not a string; give strings")
         if self.threads > 1:
-            return [v.tokenizer.rows(texts, v.positions) for v in self._vocabularies]
+            return [v.tokenizer.encode_sequences(texts, v.positions) for v in self._vocabularies]
         # The tokenizer shares the texts of one call among all cores.
-        return [[v.tokenizer.rows([text], v.positions)[0] for text in texts] for v in self._vocabularies]
+        return [[v.tokenizer.encode_sequences([text], v.positions)[0] for text in texts] for v in self._vocabularies]
 
 
 def _batch(rows: Sequence[Sequence[int]]) -> Rows[npt.NDArray[np.int64]]:
@@ -256,7 +256,7 @@ def _weighed(vocabularies: Sequence[Vocabulary], text: str, outputs: Outputs[Arr
 def _words(vocabulary: Vocabulary, text: str, weights: Array) -> Iterator[tuple[tuple[int, int], float]]:
     """Spans of words and the sum of the weights of their tokens."""
     number, span, total = None, (0, 0), 0.0
-    tokens = vocabulary.tokenizer.words(text, vocabulary.positions)
+    tokens = vocabulary.tokenizer.word_spans(text, vocabulary.positions)
     for (word, start, end), weight in zip(tokens, weights.tolist(), strict=True):
         if number is not None and (word != number or word < 0):
             yield span, total

@@ -24,7 +24,8 @@ import safetensors
 from tinylm.core.errors import InputError
 from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd, ModelConfig
 from tinylm.model.layout import CONFIG, POSITION_IDS, WEIGHTS, current_name, read_config
-from tinylm.tokens.loading import Tokenizer, load_tokenizer
+from tinylm.tokens.loading import load_tokenizer
+from tinylm.tokens.wordpiece import Tokenizer
 
 Array = npt.NDArray[np.float32]
 Wide = npt.NDArray[np.float64]

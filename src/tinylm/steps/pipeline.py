@@ -21,7 +21,7 @@ from tinylm.committee.voting import Vote
 from tinylm.core.errors import InputError
 from tinylm.core.files import cache_folder, file_digest, new_folder
 from tinylm.core.progress import Progress, Silent
-from tinylm.core.runs import is_free, claim, read_record
+from tinylm.core.runs import claim, is_free, read_record
 from tinylm.model.config import DEFAULT_PRESET, ModelConfig
 from tinylm.model.config import preset as preset_shape
 from tinylm.model.layout import CONFIG, WEIGHTS, read_config
@@ -29,9 +29,13 @@ from tinylm.runtime.artefact import ARTEFACT
 from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import load
 from tinylm.text.corpus import Corpus, open_corpus
-from tinylm.text.sources import Task, TaskSource
+from tinylm.text.known import as_written
+from tinylm.text.sources import TaskSource
+from tinylm.text.splits import Task
 from tinylm.tokens.encoding import tokenise
-from tinylm.tokens.loading import Tokenizer, load_tokenizer, train_tokenizer
+from tinylm.tokens.loading import load_tokenizer
+from tinylm.tokens.vocabulary import train_tokenizer
+from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.distill import distill_member
 from tinylm.train.distributed import join_processes
 from tinylm.train.finetune import finetune_member
@@ -399,8 +403,8 @@ def open_base(folder: str | Path) -> Base:
 def _loaded(task: Task | TaskSource | str | Path, data_dir: str | Path | None, seed: int) -> Task:
     if isinstance(task, Task):
         return task
-    source = task if isinstance(task, TaskSource) else TaskSource(str(task))
-    return source.load(data_dir, seed)
+    source = task if isinstance(task, TaskSource) else TaskSource(as_written(task))
+    return (source if data_dir is None else replace(source, data_dir=str(data_dir))).load(seed)
 
 
 def _vocabulary(

@@ -16,7 +16,7 @@ from tinylm.evaluation.metrics import accuracy_interval
 from tinylm.steps.pipeline import SCRATCH, Base, finetune_committee
 from tinylm.study.baselines import tfidf_svm
 from tinylm.study.report import ResultRow
-from tinylm.text.sources import Task
+from tinylm.text.splits import Task
 from tinylm.train.member import TRAINING
 from tinylm.train.settings import FinetuneSettings
 

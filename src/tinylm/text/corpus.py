@@ -10,22 +10,20 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinylm.core.errors import InputError
 from tinylm.core.files import file_digest
+from tinylm.core.progress import Progress
 from tinylm.core.seeds import derive_seed, numpy_generator
 from tinylm.text.columns import text_column as find_text_column
 from tinylm.text.hub import SCHEME, HubSplit, open_hub
-from tinylm.text.known import local_folder
+from tinylm.text.known import DOCS, WIKIPEDIA, WIKIPEDIA_HUB, lasting, local_folder, shadowed
 from tinylm.text.lines import plain_suffix, read_lines
 from tinylm.text.python_docs import cached_documentation
 from tinylm.text.rows import FORMATS, column_names, is_supported, read_rows, where
-
-DOCS = "docs:"
-WIKIPEDIA = "wikipedia"
-WIKIPEDIA_HUB = "hf://wikimedia/wikipedia/20231101.en"
 
 PROBE = 1 << 16
 """Characters of a plain text file that tell how its documents are separated."""
@@ -34,6 +32,7 @@ LINES_PER_PARAGRAPH = 50
 """More lines than this between blank ones, on average, and the blank ones separate nothing."""
 
 _OPTION = "--corpus-column"
+_EMPTY_NAME = "the corpus is an empty name; give a file, folder, glob, hf://org/name, or docs:"
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,61 @@ class Corpus:
     def documents(self) -> Iterator[str]:
         """Stream the documents from the beginning; blank ones are none."""
         return (document for document in self._read() if document and not document.isspace())
+
+
+@dataclass(frozen=True)
+class CorpusSource:
+    """Where unlabelled text comes from, and how much of it is read; see `open_corpus`.
+
+    Raises:
+        InputError: fields that contradict each other.
+    """
+
+    source: str | Path | Sequence[str] | Corpus
+    """A file, folder, glob, `hf://org/name[/config]`, `docs:`, `wikipedia`, texts in memory, or an open corpus."""
+    text_column: str | None = None
+    """Found by the usual names when None."""
+    documents: int | None = None
+    """How many to keep, drawn by the seed; all when None."""
+    data_dir: str | Path | None = None
+    """Folder where `wikipedia` is looked for; when None, that of `TINYLM_DATA`, else the hub."""
+
+    def __post_init__(self) -> None:
+        _check_documents(self.documents)
+        if self.text_column is not None and not isinstance(self.source, str | Path):
+            raise InputError(f"text_column={self.text_column!r} names a column, and texts in memory have none")
+        if not str(self.source):
+            raise InputError(_EMPTY_NAME)
+
+    def open(self, seed: int, progress: Progress | None = None) -> Corpus:
+        """Open it; `seed` draws the documents, and `progress` receives a note on a name that is also a path.
+
+        Raises:
+            InputError: as `open_corpus`.
+        """
+        note = shadowed(self.source) if isinstance(self.source, str) else None
+        if note is not None and progress is not None:
+            progress.say(note)
+        if isinstance(self.source, Corpus):
+            return self.source if self.documents is None else _subset(self.source, self.documents, seed)
+        return open_corpus(
+            self.source, text_column=self.text_column, documents=self.documents, seed=seed, data_dir=self.data_dir
+        )
+
+    def record(self) -> dict[str, Any]:
+        """The fields as JSON: paths hold from any folder, texts in memory are a name alone."""
+        if isinstance(self.source, Corpus):
+            source = self.source.name
+        elif isinstance(self.source, Path):
+            source = str(self.source.absolute())
+        else:
+            source = lasting(self.source) if isinstance(self.source, str) else _name(self.source)
+        return {
+            "source": source,
+            "text_column": self.text_column,
+            "documents": self.documents,
+            "data_dir": None if self.data_dir is None else str(Path(self.data_dir).absolute()),
+        }
 
 
 def open_corpus(
@@ -78,8 +132,7 @@ def open_corpus(
             documents than asked.
         MissingExtraError: the format needs the `train` extra.
     """
-    if documents is not None and documents < 1:
-        raise InputError(f"documents={documents} keeps none; ask for at least 1")
+    _check_documents(documents)
     if isinstance(source, str) and source == WIKIPEDIA:
         source = local_folder(WIKIPEDIA, data_dir) or WIKIPEDIA_HUB
     if isinstance(source, str) and source.startswith(SCHEME):
@@ -88,6 +141,15 @@ def open_corpus(
     if next(corpus.documents(), None) is None:
         raise InputError(f"{corpus.name} holds no document, only blank text; give text to learn from")
     return corpus if documents is None else _subset(corpus, documents, seed)
+
+
+def _check_documents(documents: int | None) -> None:
+    if documents is not None and documents < 1:
+        raise InputError(f"documents={documents} keeps none; ask for at least 1")
+
+
+def _name(texts: Sequence[str]) -> str:
+    return f"{len(texts)} documents"
 
 
 def _whole(source: str | Path | Sequence[str], text_column: str | None) -> Corpus:
@@ -99,7 +161,7 @@ def _whole(source: str | Path | Sequence[str], text_column: str | None) -> Corpu
     not_text = next((i for i, text in enumerate(source) if not isinstance(text, str)), None)
     if not_text is not None:
         raise InputError(f"document {not_text} of the list is {type(source[not_text]).__name__}; give strings")
-    return Corpus(f"{len(source)} documents", _fingerprint(source), lambda: iter(source))
+    return Corpus(_name(source), _fingerprint(source), lambda: iter(source))
 
 
 def _from_files(source: str | Path, text_column: str | None) -> Corpus:
@@ -125,7 +187,7 @@ def find_files(source: str | Path) -> list[Path]:
         InputError: there is none.
     """
     if not str(source):
-        raise InputError("the corpus is an empty name; give a file, folder, glob, hf://org/name, or docs:")
+        raise InputError(_EMPTY_NAME)
     path = Path(source)
     if path.is_file():
         return [path]

@@ -2,7 +2,7 @@
 
 The layout is `{relation: [{"tokens": [...], "h": [name, id, [[positions]]], "t": ...}]}`. A sentence can
 stand under several relations, with other entities; rows of one sentence are therefore one group and are
-never parted by a split.
+never separated by a split.
 """
 
 import json
@@ -15,7 +15,6 @@ from typing import Any
 
 from tinylm.core.errors import InputError
 from tinylm.core.files import cache_folder, new_folder
-from tinylm.text.known import local_folder
 from tinylm.text.labelled import LabelledRows
 from tinylm.text.lines import read_lines
 
@@ -26,24 +25,26 @@ HEAD, TAIL = ("<h>", "</h>"), ("<t>", "</t>")
 """Entity markers; plain characters, so that a lower-casing WordPiece vocabulary keeps them apart."""
 
 
-def fewrel_file(data_dir: str | Path | None) -> Path:
-    """The rows' file: in the local `fewrel` folder, else in the cache, else downloaded into it.
+def read_fewrel_folder(folder: Path | None, *, marked: bool = False) -> tuple[LabelledRows, None]:
+    """Read the official file out of its folder; it has no test part.
+
+    Args:
+        folder: where it lies; when None, the cache, into which it is downloaded the first time.
+        marked: as in `read_fewrel`.
 
     Raises:
-        InputError: a given `data_dir` has no such file, or the download failed.
+        InputError: the folder has no such file, the download failed, or as `read_fewrel`.
     """
-    local = local_folder("fewrel", data_dir)
-    if local is not None:
-        found = next((path for path in (local / ROWS, local / f"{ROWS}.gz") if path.is_file()), None)
-        if found is None:
-            raise InputError(f"{local} has neither {ROWS} nor {ROWS}.gz; put the official file there")
-        return found
-    folder = cache_folder() / "fewrel"
-    if not folder.is_dir():
-        with new_folder(folder) as temporary:
-            for name in (ROWS, NAMES):
-                _download(DOWNLOAD + name, temporary / name)
-    return folder / ROWS
+    if folder is None:
+        folder = cache_folder() / "fewrel"
+        if not folder.is_dir():
+            with new_folder(folder) as temporary:
+                for name in (ROWS, NAMES):
+                    _download(DOWNLOAD + name, temporary / name)
+    path = next((path for path in (folder / ROWS, folder / f"{ROWS}.gz") if path.is_file()), None)
+    if path is None:
+        raise InputError(f"{folder} has neither {ROWS} nor {ROWS}.gz; put the official file there")
+    return read_fewrel(path, marked=marked), None
 
 
 def read_fewrel(path: Path, *, marked: bool) -> LabelledRows:

@@ -5,14 +5,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinylm.core.errors import InputError
-from tinylm.text.fewrel import fewrel_file, read_fewrel
+from tinylm.text.fewrel import read_fewrel
 from tinylm.text.hub import SCHEME, open_hub
-from tinylm.text.known import local_folder
-from tinylm.text.labelled import LabelledRows, label_names, labelled_from_hub, read_labelled, read_texts
+from tinylm.text.known import DATA_SETS, Parts, as_written, lasting, shadowed
+from tinylm.text.labelled import LabelledRows, label_names, labelled_from_hub, read_labelled
 from tinylm.text.lines import plain_suffix
 from tinylm.text.rows import is_supported
 from tinylm.text.splits import (
@@ -20,45 +21,15 @@ from tinylm.text.splits import (
     Labels,
     Task,
     choose_whole_groups,
-    held_out_rows,
     held_out_shares,
-    hold_out,
     sample_per_label,
     task_fingerprint,
 )
-
-__all__ = [
-    "TEST_FRACTION",
-    "Examples",
-    "Task",
-    "TaskSource",
-    "held_out_rows",
-    "hold_out",
-    "load_examples",
-    "load_task",
-    "read_texts",
-]
 
 TEST_FRACTION = 0.2
 """Of a source without a test part, stratified."""
 
 
-@dataclass(frozen=True)
-class _Known:
-    """A task known by name: where it is, and the paper's sample of it."""
-
-    hub: str
-    text_column: str
-    train_per_label: int
-    test_per_label: int
-
-
-_KNOWN = {
-    "ag_news": _Known("hf://fancyzhx/ag_news", "text", 1000, 1000),
-    "dbpedia_14": _Known("hf://fancyzhx/dbpedia_14", "content", 100, 100),
-}
-_FEWREL = ("fewrel", "fewrel-marked")
-_FEWREL_SAMPLE = (630, 70)
 _PART = re.compile(r"(train|test)\b|(train|test)[-_]", re.IGNORECASE)
 
 
@@ -93,57 +64,78 @@ def load_task(
             in the test part that training does not have.
         MissingExtraError: the format needs the `train` extra.
     """
-    name = str(source)
-    known = _KNOWN.get(name)
+    source = as_written(source)
+    known = DATA_SETS.get(source)
     if known is not None:
-        text_column = text_column or known.text_column
-        train_per_label = train_per_label or known.train_per_label
-        test_per_label = test_per_label or known.test_per_label
-    elif name in _FEWREL:
-        train_per_label = train_per_label or _FEWREL_SAMPLE[0]
-        test_per_label = test_per_label or _FEWREL_SAMPLE[1]
+        text_column = known.text_column if text_column is None else text_column
+        label_column = known.label_column if label_column is None else label_column
+        train_per_label = known.train_per_label if train_per_label is None else train_per_label
+        test_per_label = known.test_per_label if test_per_label is None else test_per_label
     _check_sample(train_per_label, test_per_label)
     train_rows, test_rows = _read(source, text_column, label_column, data_dir)
     if test is not None:
         test_rows = read_labelled([Path(test)], text_column, label_column)
-    return _build(
-        name,
+    task = _build(
+        source,
         train_rows,
         test_rows,
         train_per_label=train_per_label,
         test_per_label=test_per_label,
         seed=seed,
     )
+    note = shadowed(source)
+    return task if note is None else replace(task, notes=(note, *task.notes))
 
 
 @dataclass(frozen=True)
 class TaskSource:
-    """Where labelled text comes from, and how it is read; see `load_task`.
-
-    Attributes:
-        source: file, folder, hub data set, or a name such as ag_news.
-        test: file of the test part.
-        text_column: the column of the text; found by the usual names when None.
-        label_column: the column of the label; found by the usual names when None.
-        train_per_label: training rows a label.
-        test_per_label: test rows a label.
-    """
+    """Where labelled text comes from, and how it is read; see `load_task`."""
 
     source: str
+    """A file, a folder, `hf://org/name[/config]`, or a name such as `ag_news`. A name means the data set of that
+    name; a folder that has the same name is written `./ag_news`."""
     test: str | None = None
+    """The file of the test part."""
     text_column: str | None = None
+    """Found by the usual names when None."""
     label_column: str | None = None
+    """Found by the usual names when None."""
     train_per_label: int | None = None
+    """Training rows of each label, at least 2; all when None, and the paper's number for the names."""
     test_per_label: int | None = None
+    """Test rows of each label, at least 1; likewise."""
+    data_dir: str | None = None
+    """Folder where names are looked for; when None, that of `TINYLM_DATA`, else the hub."""
 
-    def load(self, data_dir: str | Path | None, seed: int) -> Task:
-        """Read it."""
-        task = load_task(**asdict(self), data_dir=data_dir, seed=seed)
-        return replace(task, source=asdict(self.absolute()))
+    def __post_init__(self) -> None:
+        _check_sample(self.train_per_label, self.test_per_label)
+        object.__setattr__(self, "source", as_written(self.source))
 
-    def absolute(self) -> "TaskSource":
-        """The same, with paths that hold from any folder."""
-        return replace(self, source=_where(self.source), test=None if self.test is None else _where(self.test))
+    def load(self, seed: int) -> Task:
+        """Read it; `seed` draws the split and the sample.
+
+        Raises:
+            InputError: as `load_task`.
+        """
+        return replace(load_task(**asdict(self), seed=seed), source=self.record())
+
+    def record(self) -> dict[str, Any]:
+        """The fields as JSON, with paths that hold from any folder; `from_record` reads it."""
+        paths = {name: str(Path(path).absolute()) for name in ("test", "data_dir") if (path := getattr(self, name))}
+        return asdict(self) | paths | {"source": lasting(self.source)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], data_dir: str | Path | None = None) -> "TaskSource":
+        """A recorded source again.
+
+        Args:
+            record: as `record` gave it; `data_dir` may be missing, as in models written before it was recorded.
+            data_dir: where names are looked for now; the recorded folder when None, if it is still there.
+        """
+        source = cls(**record)
+        if data_dir is None and source.data_dir is not None and Path(source.data_dir).is_dir():
+            return source
+        return replace(source, data_dir=None if data_dir is None else str(data_dir))
 
 
 def load_examples(
@@ -160,14 +152,10 @@ def load_examples(
     Raises:
         InputError: a malformed row, or a label that is not one of `labels`.
     """
-    rows, _ = _read(source, text_column, label_column, None)
+    rows, _ = _read(as_written(source), text_column, label_column, None)
     position = {label: index for index, label in enumerate(labels)}
     _check_known(rows, position, "the model does not know; use the labels it was trained on")
     return _examples(rows, position)
-
-
-def _where(source: str) -> str:
-    return str(Path(source).absolute()) if Path(source).exists() else source
 
 
 def _check_sample(train_per_label: int | None, test_per_label: int | None) -> None:
@@ -177,36 +165,36 @@ def _check_sample(train_per_label: int | None, test_per_label: int | None) -> No
         raise InputError(f"test_per_label={test_per_label} tests nothing; ask for at least 1")
 
 
-def _read(
-    source: str | Path, text: str | None, label: str | None, data_dir: str | Path | None
-) -> tuple[LabelledRows, LabelledRows | None]:
-    name = str(source)
-    if name in _FEWREL:
-        return read_fewrel(fewrel_file(data_dir), marked=name == "fewrel-marked"), None
-    if name in _KNOWN:
-        source = local_folder(name, data_dir) or _KNOWN[name].hub
-        name = str(source)
-    if name.startswith(SCHEME):
-        return _read_hub(name, text, label)
+def _read(source: str, text: str | None, label: str | None, data_dir: str | Path | None) -> Parts:
+    known = DATA_SETS.get(source)
+    if known is not None:
+        folder = known.local_folder(data_dir)
+        if known.reader is not None:
+            return known.reader(folder)
+        if folder is None and known.hub is None:
+            raise InputError(f"{source} is not on this machine; give the folder that holds it as --data-dir")
+        source = known.hub or "" if folder is None else str(folder)
+    if source.startswith(SCHEME):
+        return _read_hub(source, text, label)
     path = Path(source)
     if path.is_dir():
         return _read_folder(path, text, label)
     if not path.is_file():
-        names = ", ".join((*_KNOWN, *_FEWREL))
+        names = ", ".join(DATA_SETS)
         raise InputError(f"{path} is not there; give a file or folder, hf://org/name, or one of {names}")
     if plain_suffix(path) == ".json":
         return read_fewrel(path, marked=False), None
     return read_labelled([path], text, label), None
 
 
-def _read_hub(name: str, text: str | None, label: str | None) -> tuple[LabelledRows, LabelledRows | None]:
+def _read_hub(name: str, text: str | None, label: str | None) -> Parts:
     train, test = open_hub(name, "train"), open_hub(name, "test")
     if train is None:
         raise InputError(f"{name} has no split `train`; give a data set that has one, or local files")
     return labelled_from_hub(train, text, label), None if test is None else labelled_from_hub(test, text, label)
 
 
-def _read_folder(folder: Path, text: str | None, label: str | None) -> tuple[LabelledRows, LabelledRows | None]:
+def _read_folder(folder: Path, text: str | None, label: str | None) -> Parts:
     parts: dict[str, list[Path]] = {"train": [], "test": []}
     for path in sorted(folder.iterdir()):
         part = _PART.match(path.name)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tinylm.tokens.loading import Tokenizer
 from tinylm.tokens.sequences import Indices
+from tinylm.tokens.wordpiece import Tokenizer
 
 
 class EncodedTexts:
@@ -32,8 +32,8 @@ class EncodedTexts:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def rows(self, indices: npt.NDArray[np.integer]) -> Indices:
-        """Fetch rows: shape (B,) to (B, T), int64, T the longest of them; shorter ones end in pad ids."""
+    def fetch(self, indices: npt.NDArray[np.integer]) -> Indices:
+        """Fetch sequences: shape (B,) to (B, T), int64, T the longest of them; shorter ones end in pad ids."""
         inner = self._inner[indices]
         columns = np.arange(int(inner.max(initial=0)))
         real = columns < inner[:, None]

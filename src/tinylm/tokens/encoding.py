@@ -1,7 +1,4 @@
-"""One pass over a corpus: text in, token file out, made once and found again.
-
-The place to import from: the file is in `token_file.py`, the views on it in `views.py`.
-"""
+"""One pass over a corpus: text in, token file out, made once and found again."""
 
 import errno
 import hashlib
@@ -18,11 +15,8 @@ from tinylm.core.errors import InputError
 from tinylm.core.files import cache_folder, new_folder
 from tinylm.core.progress import Progress, Silent
 from tinylm.text.corpus import Corpus
-from tinylm.tokens.loading import Tokenizer
-from tinylm.tokens.sequences import Packed, Pairs, Rows, Truncated, split_documents
-from tinylm.tokens.token_file import TokenFile, TokenMeta, TokenWriter
-
-__all__ = ["Packed", "Pairs", "Rows", "TokenFile", "TokenMeta", "Truncated", "split_documents", "tokenise"]
+from tinylm.tokens.token_file import TokenFile, TokenWriter
+from tinylm.tokens.wordpiece import Tokenizer
 
 BATCH = 1000
 """Documents encoded at once."""

@@ -1,7 +1,4 @@
-"""Getting a WordPiece vocabulary: loaded from a folder, a file or the hub, or trained.
-
-The place to import from; the class is in `wordpiece.py`, the training in `vocabulary.py`.
-"""
+"""Loading a WordPiece vocabulary: from a folder, a file or the hub."""
 
 import json
 from pathlib import Path
@@ -11,10 +8,7 @@ import tokenizers
 
 from tinylm.core.errors import InputError
 from tinylm.text.known import local_folder
-from tinylm.tokens.vocabulary import train_tokenizer
-from tinylm.tokens.wordpiece import SPECIAL_TOKENS, TOKENIZER_FILE, Tokenizer, wordpiece
-
-__all__ = ["SPECIAL_TOKENS", "Tokenizer", "load_tokenizer", "train_tokenizer"]
+from tinylm.tokens.wordpiece import TOKENIZER_FILE, Tokenizer, wordpiece
 
 _HUB_NAMES = {"bert-base-uncased": "google-bert/bert-base-uncased"}
 

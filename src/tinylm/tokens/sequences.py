@@ -17,17 +17,17 @@ _SHORT, _MIDDLE, _LONG_SHARE = 16, 32, 0.15
 _MARGIN = 0.3
 
 
-class Rows(Protocol):
-    """Rows of token ids, fetched by number."""
+class Sequences(Protocol):
+    """Sequences of token ids, fetched by number."""
 
     @property
     def lengths(self) -> Indices:
-        """Shape (rows,), int64: ids in each row, special ones included."""
+        """Shape (n,), int64: ids in each sequence, special ones included."""
 
     def __len__(self) -> int: ...
 
-    def rows(self, indices: Indices) -> Indices:
-        """Fetch rows.
+    def fetch(self, indices: Indices) -> Indices:
+        """Fetch sequences.
 
         Args:
             indices: shape (B,), which ones.
@@ -64,8 +64,8 @@ class Truncated:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def rows(self, indices: Indices) -> Indices:
-        """Fetch rows: shape (B,) to (B, T), int64, padded to the longest of them."""
+    def fetch(self, indices: Indices) -> Indices:
+        """Fetch sequences: shape (B,) to (B, T), int64, padded to the longest of them."""
         return _framed(self._tokens, self._starts[indices], self._inner[indices])
 
 
@@ -103,8 +103,8 @@ class Packed:
     def __len__(self) -> int:
         return self._rows
 
-    def rows(self, indices: Indices) -> Indices:
-        """Fetch rows: shape (B,) to (B, length), int64."""
+    def fetch(self, indices: Indices) -> Indices:
+        """Fetch sequences: shape (B,) to (B, length), int64."""
         inner = self._length - 1
         position = (np.asarray(indices)[:, None] * inner + np.arange(inner)) % self._total
         document = np.searchsorted(self._begins, position, side="right") - 1

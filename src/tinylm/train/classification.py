@@ -13,7 +13,7 @@ from torch.nn import functional
 from tinylm.core.progress import Progress
 from tinylm.model.heads import SequenceClassifier
 from tinylm.tokens.encoded import EncodedTexts
-from tinylm.tokens.loading import Tokenizer
+from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.member import finish_member, partial_folder, settle_precision
 from tinylm.train.sampler import Batch, LengthGroupedSampler, pad_mask
@@ -93,7 +93,7 @@ class Classification(Job):
     def batch(self, step: int) -> Batch:
         """The whole batch of an update."""
         indices = self._order.batch(step)
-        ids, lengths = torch.from_numpy(self._train.rows(indices)), self._lengths[indices]
+        ids, lengths = torch.from_numpy(self._train.fetch(indices)), self._lengths[indices]
         targets = self._targets[torch.from_numpy(indices)]
         return Batch(ids, pad_mask(ids, lengths), None, targets, len(indices), int(lengths.sum()))
 
@@ -187,7 +187,7 @@ def class_logits(model: SequenceClassifier, texts: EncodedTexts) -> Tensor:
     order = np.argsort(lengths, kind="stable")
     logits = torch.empty(len(texts), model.classifier.out_features)
     for part in np.array_split(order, -(-len(order) // _PREDICTION_BATCH)):
-        ids = torch.from_numpy(texts.rows(part))
+        ids = torch.from_numpy(texts.fetch(part))
         mask = pad_mask(ids, lengths[part])
         computed = model(ids.to(device), None if mask is None else mask.to(device))
         logits[torch.from_numpy(part)] = computed.float().cpu()

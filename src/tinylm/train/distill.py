@@ -10,8 +10,8 @@ import torch
 
 from tinylm.core.progress import Progress
 from tinylm.model.checkpoint import load_classifier
-from tinylm.tokens.encoding import split_documents
 from tinylm.tokens.loading import load_tokenizer
+from tinylm.tokens.sequences import split_documents
 from tinylm.train.classification import Answered, Classification, train_classifier
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.finetune import default_learning_rate

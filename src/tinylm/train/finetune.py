@@ -12,7 +12,7 @@ from tinylm.model.checkpoint import load_masked_language_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import SequenceClassifier, initialise
 from tinylm.text.splits import Task, hold_out
-from tinylm.tokens.loading import Tokenizer
+from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.classification import Answered, Classification, train_classifier
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.settings import FinetuneSettings

@@ -11,7 +11,7 @@ from tinylm.core.files import new_folder, write_json, write_text
 from tinylm.model.checkpoint import save_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import MaskedLanguageModel, SequenceClassifier
-from tinylm.tokens.loading import Tokenizer
+from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.precision import choose_precision
 from tinylm.train.settings import TrainingSettings

@@ -12,9 +12,9 @@ from tinylm.core.progress import Progress
 from tinylm.core.seeds import member_seed, numpy_generator, torch_generator
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import IGNORED, BagOfWordsTargets, MaskedLanguageModel, SampledVocabulary, initialise
-from tinylm.tokens.encoding import Packed, Pairs, Rows, TokenFile, Truncated, split_documents
-from tinylm.tokens.loading import Tokenizer
-from tinylm.tokens.token_file import entropy
+from tinylm.tokens.sequences import Packed, Pairs, Sequences, Truncated, split_documents
+from tinylm.tokens.token_file import TokenFile, entropy
+from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.masking import Masking, mask_rows
 from tinylm.train.member import finish_member, partial_folder, settle_precision
@@ -55,8 +55,8 @@ class Pretraining(Job):
         self,
         name: str,
         model: MaskedLanguageModel,
-        train: Rows | Pairs,
-        validation: Rows | Pairs,
+        train: Sequences | Pairs,
+        validation: Sequences | Pairs,
         tokenizer: Tokenizer,
         settings: PretrainSettings,
         counts: np.ndarray,
@@ -136,11 +136,11 @@ class Pretraining(Job):
         embeddings = self.model.encoder.embeddings
         return embeddings.word if embeddings.sparse else None
 
-    def _batch(self, rows: Rows | Pairs, indices: np.ndarray, seed: int, step: int) -> Batch:
+    def _batch(self, rows: Sequences | Pairs, indices: np.ndarray, seed: int, step: int) -> Batch:
         if isinstance(rows, Pairs):
             drawn, lengths = rows.draw(indices, numpy_generator(seed, "passages", step))
         else:
-            drawn, lengths = rows.rows(indices), rows.lengths[indices]
+            drawn, lengths = rows.fetch(indices), rows.lengths[indices]
         ids = torch.from_numpy(drawn)
         mask, tokens = pad_mask(ids, lengths), int(lengths.sum())
         words = self._bag(ids, everything=rows is not self._train) if self._words else None
@@ -207,7 +207,7 @@ def word_weights(counts: np.ndarray, special_ids: Tensor) -> Tensor:
     return weights.float()
 
 
-def _view(settings: PretrainSettings, tokens: TokenFile, documents: np.ndarray, length: int) -> Rows | Pairs:
+def _view(settings: PretrainSettings, tokens: TokenFile, documents: np.ndarray, length: int) -> Sequences | Pairs:
     match settings.sequences:
         case "pairs":
             return Pairs(tokens, documents, length)
