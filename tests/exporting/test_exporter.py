@@ -96,7 +96,7 @@ def test_export_keeps_float32_where_int8_costs_too_much(committee, labelled, tmp
 def test_export_measures_the_drop_on_what_each_member_held_out(documents, tokenizer, tmp_path):
     write_csv(tmp_path / "labels.csv", [(text, LABELS[i % 3]) for i, text in enumerate(documents[:200])])
     source = TaskSource(str(tmp_path / "labels.csv"))
-    task = source.load(None, 5)
+    task = source.load(5)
     folder = tmp_path / "committee"
     record = {
         "task": "labels.csv",
@@ -126,7 +126,7 @@ def trained(documents, tokenizer, tmp_path):
     """A labelled file, and a committee whose record says that it was trained on it, as absolute paths."""
     write_csv(tmp_path / "labels.csv", [(text, LABELS[i % 3]) for i, text in enumerate(documents[:200])])
     source = TaskSource(str(tmp_path / "labels.csv"))
-    task = source.load(None, 5)
+    task = source.load(5)
     record = {
         "base": str(tmp_path / "base"),
         "task": source.source,
