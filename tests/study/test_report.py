@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from tinylm.core.errors import InputError, MissingExtraError
-from tinylm.study.report import Chart, Curve, NextStep, Reference, ResultRow, write_report
+from tinylm.study.charts import Chart, Curve, Reference
+from tinylm.study.report import NextStep, ResultRow, Section, Table, write_report
 
 HOSTILE = """</script><script>alert("1")</script><img src=x onerror='alert(2)'> $title & ${summary}"""
 
@@ -51,7 +52,7 @@ def write(path, word="plain", **changed):
     arguments = {
         "title": word,
         "summary": word,
-        "table": [ResultRow(word, 0.875, 0.86, 0.89, 75.0), ResultRow("rival", 0.8, 0.78, 0.82)],
+        "table": [ResultRow(word, 0.875, 0.86, 0.89, 75.0), ResultRow("baseline", 0.8, 0.78, 0.82)],
         "charts": [loss, accuracy],
         "notes": [word],
         "next_steps": [NextStep(word, word)],
@@ -156,3 +157,15 @@ def test_a_missing_extra_is_named_and_nothing_is_written(tmp_path, monkeypatch):
 def test_empty_results_are_refused(tmp_path, changed):
     with pytest.raises(InputError):
         write(tmp_path / "report.html", **changed)
+
+
+def test_report_shows_sections_with_tables_and_charts(tmp_path):
+    band = Curve("m", "validation", [(1.0, 2.0), (2.0, 1.0)], band=[(1.0, 1.5, 2.5), (2.0, 0.5, 1.5)])
+    section = Section(HOSTILE, [HOSTILE], [Table(["a", HOSTILE], [[HOSTILE, "1 ± 2"]])], [Chart("c", "x", "y", [band])])
+    page = write(tmp_path / "report.html", table=[], charts=[], sections=[section])
+    assert page.text.count(HOSTILE) == 4 and "1 ± 2" in page.text
+    (spec,) = specs(page)
+    assert (
+        points(spec)[0] == [("m", 1.0, 1.5, 2.5), ("m", 2.0, 0.5, 1.5)]
+    assert spec["layer"][0]["mark"]["type"] == "area"
+    )

@@ -32,7 +32,7 @@ def compare(
     vote: Vote,
     progress: Progress,
 ) -> list[ResultRow]:
-    """Measure the committee and its rivals on the test part of a task, and keep the rows in `results.json`.
+    """Measure the committee and its baselines on the test part of a task, and keep the rows in `results.json`.
 
     Args:
         folder: of the committee; the members from scratch go to `scratch` in it.
@@ -41,15 +41,15 @@ def compare(
         task: what it was fine-tuned to.
         settings: how; the members from scratch are trained the same way.
         vote: how it votes.
-        progress: who listens.
+        progress: receives stages and messages.
     """
     started = time.perf_counter()
-    guesses = tfidf_svm(task.train.texts, task.train.labels.tolist(), task.test.texts)
-    right = float(np.mean(guesses == task.test.labels))
+    predicted = tfidf_svm(task.train.texts, task.train.labels.tolist(), task.test.texts)
+    right = float(np.mean(predicted == task.test.labels))
     rows = [_row("tf-idf + linear SVM", right, len(task.test), time.perf_counter() - started)]
     scratch_folder = folder / SCRATCH
-    untaught = finetune_committee(scratch_folder, base.members, task, settings, vote, progress, from_scratch=True)
-    scratch = evaluate_committee(untaught, task.test)
+    from_scratch = finetune_committee(scratch_folder, base.members, task, settings, vote, progress, from_scratch=True)
+    scratch = evaluate_committee(from_scratch, task.test)
     names = member_names(len(base.members))
     members = [folder / name for name in names]
     rows += _rows("from scratch", scratch, _seconds(scratch_folder / name for name in names))

@@ -13,6 +13,7 @@ import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -20,9 +21,10 @@ from tinylm.core.files import write_text
 from tinylm.core.progress import Progress
 from tinylm.evaluation.committees import evaluate_committee
 from tinylm.steps import pipeline
+from tinylm.study.charts import Chart, Curve, Reference
 from tinylm.study.comparison import compare
 from tinylm.study.library_task import library_task
-from tinylm.study.report import Chart, Curve, NextStep, Reference, ResultRow, write_report
+from tinylm.study.report import NextStep, ResultRow, write_report
 from tinylm.text.splits import Task
 from tinylm.train.member import TRAINING
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
@@ -40,7 +42,7 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
     Args:
         output: folder to write.
         resume: go on with a demo that was interrupted.
-        progress: who listens.
+        progress: receives stages and messages.
 
     Returns:
         The rows of the comparison, and what to type next.
@@ -117,7 +119,7 @@ def _charts(output: Path) -> Iterator[Chart]:
     pretrained = sorted((output / pipeline.PRETRAINED).glob("member-*"))
     entropy = json.loads((pretrained[0] / TRAINING).read_text(encoding="utf-8"))["unigram_entropy"]
     yield Chart(
-        "Pre-training: guessing the words of a passage and of its neighbour",
+        "Pre-training: predicting the words of a passage and of its neighbour",
         "seconds",
         "loss (nats)",
         [curve for folder in pretrained for curve in _curves(folder, "seconds", "loss")],
@@ -135,8 +137,9 @@ def _charts(output: Path) -> Iterator[Chart]:
 def _curves(folder: Path, x: str, y: str) -> Iterator[Curve]:
     records = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
     name = folder.name.replace("-", " ")
-    training = [(float(record[x]), float(record[y])) for record in records if y in record]
-    validation = [(float(record[x]), float(record["validation"][y])) for record in records if "validation" in record]
-    if training:
-        yield Curve(name, "train", training)
-    yield Curve(name, "validation", validation)
+    # Both are the same measure at the same updates. The loss of each update is over a sample of the vocabulary.
+    splits: dict[str, Literal["train", "validation"]] = {"training": "train", "validation": "validation"}
+    for key, split in splits.items():
+        points = [(float(record[x]), float(record[key][y])) for record in records if y in record.get(key, {})]
+        if points:
+            yield Curve(name, split, points)

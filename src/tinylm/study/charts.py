@@ -1,0 +1,191 @@
+"""Charts of a page: curves with bands, in vega-lite made by altair; its library is in the page (about 1 MB)."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Literal
+
+from tinylm.core.errors import InputError, MissingExtraError
+
+# Mid-tones: each has a contrast of 3 or more against the light and against the dark page.
+_COLOURS = ("#3b7dd8", "#cf6a1e", "#2e9469", "#b95aa8", "#7f6ad6", "#d04a52", "#2089a0", "#86862a")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a chart."""
+
+    name: str
+    """Whose it is; curves of one name share a colour."""
+    split: Literal["train", "validation"]
+    """The texts it was measured on. Training is drawn thin, validation thick with points."""
+    points: Sequence[tuple[float, float]]
+    """(x, y) in order of x; the line breaks where y is not finite."""
+    band: Sequence[tuple[float, float, float]] = ()
+    """(x, low, high) in order of x: an interval around the line, over seeds for example."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A level to compare curves with, drawn as a dashed line: the unigram entropy, a baseline's accuracy."""
+
+    name: str
+    y: float
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves over one pair of axes."""
+
+    title: str
+    """Heading of the chart."""
+    x: str
+    """Name and unit of the horizontal axis: `"tokens"`, `"seconds"`, `"epoch"`."""
+    y: str
+    """Name and unit of the vertical axis: `"loss (nats)"`, `"accuracy"`."""
+    curves: Sequence[Curve]
+    """At least one."""
+    reference: Reference | None = None
+    """A level to compare them with."""
+
+
+def figure(chart: Chart) -> str:
+    """The chart's place on the page, with its legend and last values.
+
+    Raises:
+        InputError: it has no points.
+    """
+    if not any(curve.points for curve in chart.curves):
+        raise InputError(f"The chart {chart.title!r} has no points; leave it out or give it a curve.")
+    items = [
+        f"<li>{_swatch(colour)}{escape(name)}: {escape(_last_values(chart, name))}</li>"
+        for name, colour in _colours(chart).items()
+    ]
+    if chart.reference:
+        swatch = _swatch("currentColor", dashes="4 3")
+        items.append(f"<li>{swatch}{escape(chart.reference.name)}: {chart.reference.y:#.3g}</li>")
+    splits = {curve.split for curve in chart.curves}
+    how_drawn = " Thin: training. Thick: validation." if len(splits) > 1 else ""
+    return (
+        f"<h2>{escape(chart.title)}</h2>\n"
+        f'<figure class="card"><div class="plot" role="img" aria-label="{escape(chart.title)}"></div>\n'
+        f'<ul class="legend">{"".join(items)}</ul>'
+        f"<figcaption><small>Numbers are the last of each curve.{how_drawn}</small></figcaption></figure>\n"
+    )
+
+
+def _colours(chart: Chart) -> dict[str, str]:
+    names = dict.fromkeys(curve.name for curve in chart.curves)
+    return {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}
+
+
+def _swatch(colour: str, dashes: str = "none") -> str:
+    return (
+        '<svg aria-hidden="true"><line x1="1" x2="21" y1="5" y2="5" stroke-width="2.5" '
+        f'stroke="{colour}" stroke-dasharray="{dashes}"/></svg>'
+    )
+
+
+def _last_values(chart: Chart, name: str) -> str:
+    curves = [curve for curve in chart.curves if curve.name == name and curve.points]
+    return ", ".join(f"{curve.split} {curve.points[-1][1]:#.3g}" for curve in curves)
+
+
+def plotting(charts: Sequence[Chart]) -> str:
+    """The scripts that draw the charts into their places, in order; nothing where there are none.
+
+    Raises:
+        MissingExtraError: altair or vl-convert is not installed.
+    """
+    if not charts:
+        return ""
+    try:
+        import altair  # noqa: PLC0415
+        import vl_convert  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError("study", "A report with charts") from error
+
+    # "<" never stands in the JSON, so no value can close the script element it is in.
+    specs = json.dumps([_spec(chart) for chart in charts], allow_nan=False).replace("<", "\\u003c")
+    library = vl_convert.javascript_bundle(
+        snippet="window.vegaEmbed = vegaEmbed;",
+        vl_version=".".join(altair.SCHEMA_VERSION.split(".")[:2]),
+    )
+    return (
+        f"<script>{library}</script>\n<script>\n"
+        f"const specs = {specs};\n"
+        'document.querySelectorAll(".plot").forEach((plot, i) => vegaEmbed(plot, specs[i], '
+        '{actions: false, renderer: "svg", ast: true}));\n</script>'
+    )
+
+
+def _spec(chart: Chart) -> dict[str, Any]:
+    import altair as alt  # noqa: PLC0415
+
+    colours = _colours(chart)
+    furthest = max(x for curve in chart.curves for x, _ in curve.points)
+    x = alt.X(
+        "x:Q",
+        title=chart.x,
+        axis=alt.Axis(tickCount=6, grid=False, format="~s" if furthest >= 10_000 else ",~r"),
+        scale=alt.Scale(nice=False),
+    )
+    y = alt.Y("y:Q", title=chart.y, axis=alt.Axis(tickCount=5), scale=alt.Scale(zero=False))
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
+    colour = alt.Color("name:N", scale=scale, legend=None)
+    tooltip = [
+        alt.Tooltip("name:N", title="curve"),
+        alt.Tooltip("x:Q", title=chart.x, format=",~r"),
+        alt.Tooltip("y:Q", title=chart.y, format=".4~r"),
+    ]
+
+    thin = {"strokeWidth": 1, "opacity": 0.6}
+    thick = {"strokeWidth": 2, "point": alt.OverlayMarkDef(size=30)}
+    layers = [
+        alt.Chart(alt.InlineData(values=_band(curve)))
+        .mark_area(opacity=0.2)
+        .encode(x=x, y=alt.Y("low:Q", title=chart.y), y2="high:Q", color=colour)
+        for curve in chart.curves
+        if curve.band
+    ]
+    layers += [
+        alt.Chart(alt.InlineData(values=_values(curve)))
+        .mark_line(**(thin if curve.split == "train" else thick))
+        .encode(x=x, y=y, color=colour, tooltip=tooltip)
+        for curve in chart.curves
+        if curve.points
+    ]
+    if chart.reference:
+        level = alt.Chart(alt.InlineData(values=[{"y": chart.reference.y}]))
+        layers.append(level.mark_rule(strokeDash=[4, 3], strokeWidth=1.5, color="currentColor").encode(y=y))
+    # currentColor follows the page's light or dark text; the container gives the width.
+    drawn = alt.layer(*layers).properties(width="container", height="container", background="transparent")
+    spec: dict[str, Any] = (
+        drawn.configure(aria=False, font="system-ui, sans-serif")
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor="currentColor",
+            titleColor="currentColor",
+            domainColor="currentColor",
+            tickColor="currentColor",
+            gridColor="currentColor",
+            gridOpacity=0.12,
+            domainOpacity=0.4,
+            tickOpacity=0.4,
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+        )
+        .to_dict()
+    )
+    return spec
+
+
+def _band(curve: Curve) -> list[dict[str, Any]]:
+    return [{"name": curve.name, "x": x, "low": low, "high": high} for x, low, high in curve.band]
+
+
+def _values(curve: Curve) -> list[dict[str, Any]]:
+    return [{"name": curve.name, "x": x, "y": y if math.isfinite(y) else None} for x, y in curve.points]
