@@ -165,7 +165,5 @@ def test_report_shows_sections_with_tables_and_charts(tmp_path):
     page = write(tmp_path / "report.html", table=[], charts=[], sections=[section])
     assert page.text.count(HOSTILE) == 4 and "1 ± 2" in page.text
     (spec,) = specs(page)
-    assert (
-        points(spec)[0] == [("m", 1.0, 1.5, 2.5), ("m", 2.0, 0.5, 1.5)]
+    assert points(spec)[0] == [("m", 1.0, 1.5, 2.5), ("m", 2.0, 0.5, 1.5)]
     assert spec["layer"][0]["mark"]["type"] == "area"
-    )
