@@ -210,7 +210,7 @@ def test_export_checks_what_was_written(committee, tmp_path, monkeypatch):
 def test_export_replaces_an_export_and_nothing_else(committee, tmp_path):
     export(committee, tmp_path / "artefact")
     export(committee, tmp_path / "artefact")
-    with pytest.raises(InputError, match="holds something else .*; choose a new folder for the model"):
+    with pytest.raises(InputError, match=r"holds something else .*; choose a new folder for the model"):
         export(committee, committee)
     with pytest.raises(InputError, match="is exported already; give the folder that `tinylm train` wrote"):
         export(tmp_path / "artefact", tmp_path / "again")
