@@ -8,6 +8,7 @@ import pytest
 
 from tinylm.core.errors import InputError
 from tinylm.text.corpus import open_corpus
+from tinylm.tokens.encoding import tokenise
 
 
 def documents(source, **options):
@@ -65,6 +66,17 @@ def test_the_fingerprint_follows_what_is_in_the_file(tmp_path):
     assert open_corpus(path).fingerprint == open_corpus(copy).fingerprint == before
     copy.write_text("two\n")
     assert open_corpus(copy).fingerprint != before
+
+
+def test_corpus_fingerprint_follows_the_format(tmp_path, tiny):
+    table, text = tmp_path / "a.csv", tmp_path / "a.txt"
+    table.write_text("text,title\ncat,dog\na,a\n")
+    text.write_bytes(table.read_bytes())
+    prints = {open_corpus(path).fingerprint for path in (table, text)}
+    prints.add(open_corpus(tmp_path).fingerprint)
+    assert len(prints) == 3
+    tokens = [tokenise(open_corpus(path), tiny, cache=tmp_path / "cache") for path in (table, text)]
+    assert [len(file) for file in tokens] == [2, 3]
 
 
 def test_the_fingerprint_follows_the_column(tmp_path):

@@ -85,7 +85,7 @@ BAD = {
     "cut gzip": ("a.txt.gz", gzip.compress(b"line\n" * 1000)[:-8], r"a\.txt\.gz is cut short after line"),
     "not gzip": ("a.txt.gz", b"plain text", r"a\.txt\.gz is no intact gzip"),
     "not zstd": ("a.txt.zst", b"plain text", r"a\.txt\.zst cannot be read"),
-    "not parquet": ("a.parquet", b"plain text", r"a\.parquet cannot be read as parquet"),
+    "not parquet": ("a.parquet", b"plain text", r"a\.parquet is no whole parquet file"),
     "unknown format": ("a.doc", b"text", r"a\.doc has no format"),
 }
 

@@ -70,6 +70,13 @@ def test_named_tasks(data, name, labels, train, test):
     assert task.notes == ()
 
 
+@pytest.mark.parametrize("name", ["ag_news", "fewrel"])
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_load_task_refuses_no_row_a_label(name, part):
+    with pytest.raises(InputError, match=f"{part}_per_label=0 "):
+        load_task(name, **{f"{part}_per_label": 0})
+
+
 def test_hub_layout(data):
     task = load_task(f"hf://{data / 'ag_news'}", train_per_label=50, test_per_label=20)
     assert task.labels == ("Business", "Sci/Tech", "Sports", "World")

@@ -176,8 +176,16 @@ def _from_files(source: str | Path, text_column: str | None) -> Corpus:
         for path in files:
             yield from _table_documents(path, columns[path]) if path in columns else _plain_documents(path)
 
-    # By content, since a copy or a fresh download of the same text is no other corpus.
-    return Corpus(str(source), _fingerprint([*(file_digest(path).hex() for path in files), str(text_column)]), read)
+    return Corpus(str(source), _fingerprint([*map(_file_fingerprint, files), str(text_column)]), read)
+
+
+def _file_fingerprint(path: Path) -> str:
+    """By content, since a copy or a fresh download of the same text is no other corpus, and by format.
+
+    Plain text and parquet cannot be taken for each other, and go without, as they did in earlier versions.
+    """
+    suffix = plain_suffix(path)
+    return file_digest(path).hex() + ("" if suffix in {".txt", ".parquet"} else suffix)
 
 
 def find_files(source: str | Path) -> list[Path]:

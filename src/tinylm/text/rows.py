@@ -163,7 +163,7 @@ def _open_parquet(path: Path) -> Any:
         return parquet.ParquetFile(path)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path} cannot be read as parquet ({_first_line(error)}); check that the file is there and whole"
+            f"{path} is no whole parquet file; write or fetch it again, or give it the suffix of its format"
         ) from error
 
 
