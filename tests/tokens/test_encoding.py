@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vocabularies import pieces_of
 
 from tinylm.core.errors import InputError
 from tinylm.core.files import cache_folder
@@ -29,7 +30,7 @@ CLS, SEP, PAD = 2, 3, 0
 def test_a_corpus_becomes_a_file_once(tiny, heard, monkeypatch):
     corpus = open_corpus(["cat dog", "a", "cat dog", "\u200b", "cats"])
     tokens = tokenise(corpus, tiny, progress=heard)
-    cat, dog, a, s = (tiny.pieces.index(piece) for piece in ("cat", "dog", "a", "##s"))
+    cat, dog, a, s = (pieces_of(tiny).index(piece) for piece in ("cat", "dog", "a", "##s"))
     assert tokens.ids.tolist() == [cat, dog, SEP, a, SEP, cat, s, SEP]
     assert tokens.ids.dtype == np.uint16
     assert tokens.offsets.tolist() == [0, 3, 5, 8]

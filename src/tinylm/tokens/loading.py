@@ -2,13 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import tokenizers
 
 from tinylm.core.errors import InputError
 from tinylm.text.known import local_folder
-from tinylm.tokens.wordpiece import TOKENIZER_FILE, Tokenizer, wordpiece
+from tinylm.tokens.wordpiece import CONFIG_FILE, TOKENIZER_FILE, Tokenizer, wordpiece
+
+_NORMALISATION = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "split_chinese",
+}
+"""Settings of transformers' BertTokenizer, and the arguments of `wordpiece` that they are."""
 
 _HUB_NAMES = {"bert-base-uncased": "google-bert/bert-base-uncased"}
 
@@ -59,9 +67,8 @@ def _from_file(path: Path) -> Tokenizer:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); give a tokenizer.json or a vocab.txt") from error
     if path.suffix == ".txt":
-        return Tokenizer(
-            wordpiece({piece: i for i, piece in enumerate(text.removesuffix("\n").split("\n"))}), str(path)
-        )
+        vocabulary = {piece: i for i, piece in enumerate(text.removesuffix("\n").split("\n"))}
+        return Tokenizer(wordpiece(vocabulary, **_normalisation(path.with_name(CONFIG_FILE))), str(path))
     try:
         kind = json.loads(text)["model"]["type"]
         backend = tokenizers.Tokenizer.from_str(text)
@@ -71,3 +78,21 @@ def _from_file(path: Path) -> Tokenizer:
     if kind != "WordPiece":
         raise InputError(f"{path} is no WordPiece vocabulary; give that of a BERT, or train one")
     return Tokenizer(backend, str(path))
+
+
+def _normalisation(config: Path) -> dict[str, Any]:
+    """The arguments of `wordpiece` that the `tokenizer_config.json` beside a `vocab.txt` gives; none without one."""
+    if not config.is_file():
+        return {}
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{config} is not JSON ({error}); write or fetch it again") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{config} is no JSON object; write or fetch it again")
+    given = {argument: settings[key] for key, argument in _NORMALISATION.items() if key in settings}
+    for key, argument in _NORMALISATION.items():
+        value = given.get(argument, False)
+        if not isinstance(value, bool) and not (value is None and key == "strip_accents"):
+            raise InputError(f"{config}: {key} is {value!r}; write true or false")
+    return given

@@ -21,7 +21,7 @@ CHARACTERS_PER_TOKEN = 16
 """Text is cut to this many characters a token before it is encoded to a maximal length. English has about
 5, so that only text of extremely long words comes out shorter for it."""
 
-TOKENIZER_FILE, _CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
+TOKENIZER_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 
 
 class Tokenizer:
@@ -80,12 +80,6 @@ class Tokenizer:
         """Id of `[MASK]`."""
         return self._ids["[MASK]"]
 
-    @property
-    def pieces(self) -> tuple[str, ...]:
-        """The vocabulary in the order of ids."""
-        vocabulary = self._backend.get_vocab()
-        return tuple(sorted(vocabulary, key=vocabulary.__getitem__))
-
     @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that decides the ids: hex digits."""
@@ -130,16 +124,12 @@ class Tokenizer:
             encodings = self._backend.encode_batch_fast([_utf8(text) for text in texts], add_special_tokens=False)
         return [encoding.ids[:max_length] for encoding in encodings]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, lower-cased as the vocabulary is; special tokens are left out."""
-        return str(self._backend.decode(list(ids)))
-
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`, which `transformers.AutoTokenizer` loads."""
         write_text(folder / TOKENIZER_FILE, self._backend.to_str())
         tokens = {f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS}
         write_json(
-            folder / _CONFIG_FILE,
+            folder / CONFIG_FILE,
             {
                 "tokenizer_class": "PreTrainedTokenizerFast",
                 "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
@@ -153,10 +143,25 @@ def _utf8(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def wordpiece(vocabulary: dict[str, int], *, lowercase: bool = True) -> tokenizers.Tokenizer:
-    """BERT's normaliser, pre-tokeniser and decoder around a WordPiece vocabulary."""
+def wordpiece(
+    vocabulary: dict[str, int],
+    *,
+    lowercase: bool = True,
+    strip_accents: bool | None = None,
+    split_chinese: bool = True,
+) -> tokenizers.Tokenizer:
+    """BERT's normaliser, pre-tokeniser and decoder around a WordPiece vocabulary.
+
+    Args:
+        vocabulary: ids by piece.
+        lowercase: whether text is lower-cased; a cased BERT has False.
+        strip_accents: whether accents are removed; as `lowercase` when None.
+        split_chinese: whether each Chinese character is a word.
+    """
     backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    backend.normalizer = normalizers.BertNormalizer(
+        handle_chinese_chars=split_chinese, strip_accents=strip_accents, lowercase=lowercase
+    )
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
     backend.add_special_tokens([token for token in SPECIAL_TOKENS if token in vocabulary])
