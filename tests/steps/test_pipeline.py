@@ -170,7 +170,7 @@ def test_a_vocabulary_larger_than_the_text_can_give_is_said(desk, tmp_path):
             pass
 
     tinylm.pretrain(desk / "notes.txt", output=tmp_path / "base", progress=Listener(), **TINY)
-    assert any("30,000 pieces asked" in line and "reached" in line for line in heard)
+    assert any("30,000 pieces requested" in line and "reached" in line for line in heard)
 
 
 def test_the_global_generator_is_not_read(desk, tmp_path):

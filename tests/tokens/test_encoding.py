@@ -265,7 +265,7 @@ def test_documents_of_one_token_give_no_pair():
 @pytest.mark.parametrize("view", [Truncated, Packed, Pairs])
 def test_views_refuse_what_gives_no_row(view):
     tokens = token_file([[5]])
-    with pytest.raises(InputError, match="no document to make rows of"):
+    with pytest.raises(InputError, match="no document to make sequences of"):
         view(tokens, np.zeros(0, dtype=np.int64))
     with pytest.raises(InputError, match="a length of 1 has no room"):
         view(tokens, np.array([0]), length=1)

@@ -81,7 +81,7 @@ def test_a_trained_vocabulary_begins_with_the_special_tokens(heard):
 def test_too_little_text_is_said(heard):
     trained = train_tokenizer(["a cat", "cats"] * 3, 5000, progress=heard)
     assert trained.vocab_size < 5000
-    assert heard.lines[0].startswith(f"vocabulary: 5,000 pieces asked, {trained.vocab_size} reached; no further")
+    assert heard.lines[0].startswith(f"vocabulary: 5,000 pieces requested, {trained.vocab_size} reached; no further")
 
 
 def test_training_does_not_depend_on_the_order_of_documents():

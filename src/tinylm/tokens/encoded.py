@@ -1,4 +1,4 @@
-"""Texts as rows of ids in memory: what a classifier is trained on and asked about."""
+"""Texts as sequences of ids in memory: what a classifier is trained on and classifies."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from tinylm.tokens.wordpiece import Tokenizer
 
 
 class EncodedTexts:
-    """`[CLS]`, the first tokens of a text, `[SEP]`: one row a text.
+    """`[CLS]`, the first tokens of a text, `[SEP]`: one sequence a text.
 
     Args:
-        texts: n of them; an empty one gives the row `[CLS] [SEP]`.
+        texts: n of them; an empty one gives `[CLS] [SEP]`.
         tokenizer: the vocabulary.
-        length: ids in a row at most; what is longer is cut.
+        length: ids in a sequence at most; what is longer is cut.
     """
 
     def __init__(self, texts: Sequence[str], tokenizer: Tokenizer, length: int) -> None:
@@ -26,7 +26,7 @@ class EncodedTexts:
 
     @property
     def lengths(self) -> Indices:
-        """Shape (n,), int64: ids in each row, `[CLS]` and `[SEP]` included."""
+        """Shape (n,), int64: ids in each sequence, `[CLS]` and `[SEP]` included."""
         return self._inner + 2
 
     def __len__(self) -> int:

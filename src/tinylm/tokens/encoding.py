@@ -35,7 +35,7 @@ def tokenise(
     Args:
         corpus: the documents.
         tokenizer: the vocabulary.
-        progress: hears of documents and tokens a second.
+        progress: receives documents and tokens a second.
         cache: the folder to keep the file in; tinylm's cache when None.
 
     Raises:

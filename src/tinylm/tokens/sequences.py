@@ -1,4 +1,4 @@
-"""A token file as rows to train on: first tokens of documents, their stream in equal pieces, neighbouring passages."""
+"""A token file as sequences to train on: first tokens of documents, their stream in equal pieces, neighbouring passages."""
 
 from typing import Protocol
 
@@ -12,9 +12,17 @@ from tinylm.tokens.token_file import TokenFile
 Indices = npt.NDArray[np.int64]
 
 _PASSAGES = 2
-_SHORTEST_PASSAGE = 8
-_SHORT, _MIDDLE, _LONG_SHARE = 16, 32, 0.15
+"""Passages in a pair."""
+
+# docs/LOG.md, "How long should the passages of a pair be? Mostly 16 to 32 tokens", is where these come from.
+_SHORT, _MIDDLE = 16, 32
+"""Tokens of the longest passage of a batch, mostly: drawn evenly between the two."""
+_LONG_SHARE = 0.15
+"""Share of the batches whose longest passage has `_MIDDLE` tokens to all that a sequence holds."""
 _MARGIN = 0.3
+"""Share of a stretch that a cut leaves on both sides at least; cutting anywhere was no better there."""
+_SHORTEST_PASSAGE = 8
+"""Tokens that a cut leaves on both sides at least, where the stretch has them; chosen without a measurement."""
 
 
 class Sequences(Protocol):
@@ -38,12 +46,12 @@ class Sequences(Protocol):
 
 
 class Truncated:
-    """`[CLS]`, the first tokens of a document, `[SEP]`: one row a document, as in the paper.
+    """`[CLS]`, the first tokens of a document, `[SEP]`: one sequence a document, as in the paper (arXiv 2507.14871).
 
     Args:
         tokens: the corpus.
         documents: shape (n,), which documents.
-        length: ids in a row at most; what is longer is cut.
+        length: ids in a sequence at most; what is longer is cut.
 
     Raises:
         InputError: no document, or a length with no room for a token.
@@ -53,12 +61,12 @@ class Truncated:
         _check(documents, length, shortest=3)
         self._tokens = tokens
         self._starts = np.asarray(tokens.offsets[documents])
-        # The stored [SEP] is not counted: a row has its own, also where it is cut.
+        # The stored [SEP] is not counted: a sequence has its own, also where it is cut.
         self._inner = np.minimum(tokens.offsets[documents + 1] - self._starts - 1, length - 2)
 
     @property
     def lengths(self) -> Indices:
-        """Shape (n,), int64: ids in each row, `[CLS]` and `[SEP]` included."""
+        """Shape (n,), int64: ids in each sequence, `[CLS]` and `[SEP]` included."""
         return np.asarray(self._inner + 2, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -72,13 +80,13 @@ class Truncated:
 class Packed:
     """`[CLS]` and the next `length - 1` tokens of the documents' stream: no padding, and nothing cut off.
 
-    The stream is the documents one after another, each ending in its `[SEP]`. The last row goes on at the
+    The stream is the documents one after another, each ending in its `[SEP]`. The last sequence goes on at the
     beginning.
 
     Args:
         tokens: the corpus.
         documents: shape (n,), which documents, in the order of the stream.
-        length: ids in every row.
+        length: ids in every sequence.
 
     Raises:
         InputError: no document, or a length with no room for a token.
@@ -93,15 +101,15 @@ class Packed:
         self._total = int(ends[-1])
         self._begins = np.concatenate([[0], ends[:-1]])
         self._shift = starts - self._begins
-        self._rows = -(-self._total // (length - 1))
+        self._count = -(-self._total // (length - 1))
 
     @property
     def lengths(self) -> Indices:
-        """Shape (rows,), int64: `length` each."""
-        return np.full(self._rows, self._length, dtype=np.int64)
+        """Shape (n,), int64: `length` each."""
+        return np.full(self._count, self._length, dtype=np.int64)
 
     def __len__(self) -> int:
-        return self._rows
+        return self._count
 
     def fetch(self, indices: Indices) -> Indices:
         """Fetch sequences: shape (B,) to (B, length), int64."""
@@ -117,15 +125,15 @@ class Packed:
 class Pairs:
     """Two neighbouring passages of a document, cut anew each time they are drawn.
 
-    A document longer than two rows is parted into stretches of equal length, and each of them gives pairs. Passages
+    A document longer than two sequences is split into stretches of equal length, and each of them gives pairs. Passages
     of a batch share one length, drawn with them, as far as their stretches go: mostly 16 to 32 tokens, since many short
-    texts teach more in the same time than few long ones, and 32 to all that a row holds in 15 % of the batches, so that
+    texts teach more in the same time than few long ones, and 32 to all that a sequence holds in 15 % of the batches, so that
     a model meets every position.
 
     Args:
         tokens: the corpus.
         documents: shape (n,), which documents; those of a single token are left out.
-        length: ids in a row at most.
+        length: ids in a sequence at most.
 
     Raises:
         InputError: no document of two tokens, or a length with no room for a token.
@@ -162,7 +170,7 @@ class Pairs:
                 tenths of the stretch where that is less.
 
         Returns:
-            Rows of ids, shape (2B, T), int64, passages of one pair side by side, shorter ones ending in pad ids;
+            Sequences of ids, shape (2B, T), int64, passages of one pair side by side, shorter ones ending in pad ids;
             their lengths, shape (2B,), special ids included.
         """
         inner = self._inner[indices]
@@ -184,7 +192,7 @@ class Pairs:
 
 
 def split_documents(count: int, seed: int, fraction: float = 0.01, at_most: int = 1000) -> tuple[Indices, Indices]:
-    """Part documents into training and validation.
+    """Split documents into training and validation.
 
     Args:
         count: how many there are.
@@ -223,6 +231,6 @@ def _framed(tokens: TokenFile, starts: Indices, lengths: Indices) -> Indices:
 
 def _check(documents: Indices, length: int, shortest: int) -> None:
     if len(documents) == 0:
-        raise InputError("there is no document to make rows of; give more text")
+        raise InputError("there is no document to make sequences of; give more text")
     if length < shortest:
-        raise InputError(f"a length of {length} has no room for text; ask for at least {shortest}")
+        raise InputError(f"a length of {length} has no room for text; give at least {shortest}")

@@ -53,7 +53,7 @@ class TokenMeta:
 
 @dataclass(frozen=True)
 class TokenFile:
-    """A token file, opened for reading; nothing of it is in memory until it is asked for.
+    """A token file, opened for reading; nothing of it is in memory until it is read.
 
     Attributes:
         meta: counts and special ids.

@@ -3,7 +3,7 @@
 Documents are kept by their hash, fewer of them the longer the corpus, so that what is kept is a fair sample
 whatever the order. The trainer of `tokenizers` numbers the continuing characters (`##a`) in the order of a
 randomly seeded hash map and breaks ties between merges by these numbers, so that two runs give different
-vocabularies; here it is told all of them beforehand, in order.
+vocabularies; here it is given all of them beforehand, in order.
 """
 
 import hashlib
@@ -40,8 +40,8 @@ def train_tokenizer(
     Args:
         documents: text; read once.
         vocab_size: pieces wanted, special tokens included. Text with too few repeated words gives fewer,
-            which is said.
-        progress: hears of the stage, and of a vocabulary smaller than asked.
+            which is reported.
+        progress: receives the stage, and a message where the vocabulary is smaller than requested.
 
     Raises:
         InputError: no text, or `vocab_size` leaves no room beside the special tokens and the characters.
@@ -65,7 +65,7 @@ def train_tokenizer(
     progress.finish()
     if len(pieces) < vocab_size:
         progress.say(
-            f"vocabulary: {vocab_size:,} pieces asked, {len(pieces):,} reached; "
+            f"vocabulary: {vocab_size:,} pieces requested, {len(pieces):,} reached; "
             f"no further pair of pieces occurs {MIN_FREQUENCY} times in the text"
         )
     return Tokenizer(wordpiece({piece: i for i, piece in enumerate(pieces)}))

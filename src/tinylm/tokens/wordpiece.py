@@ -105,11 +105,11 @@ class Tokenizer:
         return np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int32, count=offsets[-1]), offsets
 
     def encode_sequences(self, texts: Sequence[str], length: int) -> list[list[int]]:
-        """`[CLS]`, the first tokens of each text, `[SEP]`: at most `length` ids a row."""
+        """`[CLS]`, the first tokens of each text, `[SEP]`: at most `length` ids each."""
         return [[self.cls_id, *ids, self.sep_id] for ids in self._encode(list(texts), length - 2)]
 
     def word_spans(self, text: str, length: int) -> list[tuple[int, int, int]]:
-        """For each token between `[CLS]` and `[SEP]` of a row: the number of its word, its first character, its end."""
+        """For each token between `[CLS]` and `[SEP]` of a sequence: the number of its word, its first character, its end."""
         encoding = self._backend.encode(_utf8(text[: CHARACTERS_PER_TOKEN * (length - 2)]), add_special_tokens=False)
         spans = zip(encoding.word_ids, encoding.offsets, strict=True)
         # A special token written in the text is a word by itself, and has no number.
