@@ -1,4 +1,4 @@
-"""A token file as sequences to train on: first tokens of documents, their stream in equal pieces, neighbouring passages."""
+"""A token file as sequences to train on: documents truncated, their stream packed, neighbouring passages."""
 
 from typing import Protocol
 
@@ -127,8 +127,8 @@ class Pairs:
 
     A document longer than two sequences is split into stretches of equal length, and each of them gives pairs. Passages
     of a batch share one length, drawn with them, as far as their stretches go: mostly 16 to 32 tokens, since many short
-    texts teach more in the same time than few long ones, and 32 to all that a sequence holds in 15 % of the batches, so that
-    a model meets every position.
+    texts teach more in the same time than few long ones, and 32 to all that a sequence holds in 15 % of the batches, so
+    that a model meets every position.
 
     Args:
         tokens: the corpus.

@@ -109,7 +109,7 @@ class Tokenizer:
         return [[self.cls_id, *ids, self.sep_id] for ids in self._encode(list(texts), length - 2)]
 
     def word_spans(self, text: str, length: int) -> list[tuple[int, int, int]]:
-        """For each token between `[CLS]` and `[SEP]` of a sequence: the number of its word, its first character, its end."""
+        """For each token of a sequence, `[CLS]` and `[SEP]` left out: number of its word, first character, end."""
         encoding = self._backend.encode(_utf8(text[: CHARACTERS_PER_TOKEN * (length - 2)]), add_special_tokens=False)
         spans = zip(encoding.word_ids, encoding.offsets, strict=True)
         # A special token written in the text is a word by itself, and has no number.
