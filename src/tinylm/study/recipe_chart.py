@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")
 _WIDTH = 300
@@ -13,37 +14,29 @@ _LABEL_SHARE = 0.04
 
 @dataclass(frozen=True)
 class Point:
-    """What was measured.
-
-    Attributes:
-        task: what was learnt.
-        name: of the curve.
-        minutes: of pre-training a member.
-        accuracies: per cent, by seed.
-    """
+    """What was measured of one kind of run after so many minutes."""
 
     task: str
+    """What was learnt."""
     name: str
+    """Of the curve."""
     minutes: float
+    """Of pre-training a member."""
     accuracies: Mapping[int, float]
+    """Per cent, by seed."""
 
 
 @dataclass(frozen=True)
-class Rival:
-    """What needs no pre-training.
-
-    Attributes:
-        task: what was learnt.
-        name: of the rival.
-        accuracies: per cent, by seed.
-    """
+class Level:
+    """What needs no pre-training: a baseline, drawn as a line."""
 
     task: str
     name: str
     accuracies: Mapping[int, float]
+    """Per cent, by seed."""
 
 
-def draw(file: Path, points: Sequence[Point], rivals: Sequence[Rival]) -> None:
+def draw(file: Path, points: Sequence[Point], baselines: Sequence[Level]) -> None:
     """Draw into an .svg or .png file, with each seed as a dot.
 
     Samples of a task differ in how hard they are, so lines are means over the same seeds from end to end: those of
@@ -60,7 +53,7 @@ def draw(file: Path, points: Sequence[Point], rivals: Sequence[Rival]) -> None:
         scale=alt.Scale(domain=names, range=_COLOURS[: len(names)]),
         legend=alt.Legend(orient="bottom", symbolType="stroke", symbolStrokeWidth=3),
     )
-    panels = []
+    panels: list[Any] = []
     for task in dict.fromkeys(point.task for point in points):
         own = [point for point in points if point.task == task]
         x = alt.X(
@@ -71,7 +64,7 @@ def draw(file: Path, points: Sequence[Point], rivals: Sequence[Rival]) -> None:
         )
         y = alt.Y("accuracy:Q", title=None if panels else "accuracy, %", scale=alt.Scale(zero=False))
         shared = set.intersection(*(set(point.accuracies) for point in own))
-        seeds = [
+        seeds: list[dict[str, Any]] = [
             {"name": point.name, "minutes": point.minutes, "accuracy": accuracy}
             for point in own
             for accuracy in point.accuracies.values()
@@ -79,7 +72,7 @@ def draw(file: Path, points: Sequence[Point], rivals: Sequence[Rival]) -> None:
         means = [
             {"name": point.name, "minutes": point.minutes, "accuracy": _mean(point.accuracies, shared)} for point in own
         ]
-        heights = {rival.name: _mean(rival.accuracies, shared) for rival in rivals if rival.task == task}
+        heights = {baseline.name: _mean(baseline.accuracies, shared) for baseline in baselines if baseline.task == task}
         shown = [*heights.values(), *(seed["accuracy"] for seed in seeds)]
         near = _LABEL_SHARE * (max(shown) - min(shown))
         fixed = [
