@@ -132,6 +132,8 @@ def test_bad_corpora(tmp_path):
     blank.write_text("\n \n")
     with pytest.raises(InputError, match=r"blank\.txt holds no document"):
         open_corpus(blank)
+    with pytest.raises(InputError, match="holds no document"):
+        open_corpus(blank, documents=1)
     short.write_text("one\ntwo\n")
     with pytest.raises(InputError, match=r"short\.txt has 2 documents, not 3"):
         open_corpus(short, documents=3)

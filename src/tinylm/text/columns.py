@@ -20,19 +20,19 @@ TEXT_COLUMNS = (
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "intent", "relation", "topic", "sentiment")
 
 
-def text_column(where: str, columns: Sequence[str], asked: str | None = None, option: str = "--text-column") -> str:
+def text_column(where: str, columns: Sequence[str], requested: str | None = None, option: str = "--text-column") -> str:
     """The column of the text.
 
     Args:
         where: the file or data set, for the message.
         columns: those there are.
-        asked: the name that the user gave.
+        requested: the name that the user gave.
         option: how it can be given on the command line.
 
     Raises:
-        InputError: `asked` is not there, or none of `TEXT_COLUMNS` is (in any case of letters).
+        InputError: `requested` is not there, or none of `TEXT_COLUMNS` is (in any case of letters).
     """
-    return _find(where, columns, asked, TEXT_COLUMNS, "text", option)
+    return _find(where, columns, requested, TEXT_COLUMNS, "text", option)
 
 
 def task_columns(
@@ -47,7 +47,7 @@ def task_columns(
         label: the label column that the user named.
 
     Raises:
-        InputError: a named column is not there, a column cannot be told, or both are the same.
+        InputError: a named column is not there, a column cannot be identified, or both are the same.
     """
     text_found = text or _usual(columns, TEXT_COLUMNS)
     label_found = label or _usual(columns, LABEL_COLUMNS)
@@ -68,12 +68,14 @@ def task_columns(
     return pair
 
 
-def _find(where: str, columns: Sequence[str], asked: str | None, usual: Sequence[str], what: str, option: str) -> str:
+def _find(
+    where: str, columns: Sequence[str], requested: str | None, usual: Sequence[str], what: str, option: str
+) -> str:
     there = ", ".join(map(repr, columns))
-    if asked is not None:
-        if asked not in columns:
-            raise InputError(f"{where} has no column {asked!r}; it has {there}: name one with {option}")
-        return asked
+    if requested is not None:
+        if requested not in columns:
+            raise InputError(f"{where} has no column {requested!r}; it has {there}: name one with {option}")
+        return requested
     found = _usual(columns, usual)
     if found is None:
         raise InputError(f"{where} has no column that is known as {what}; it has {there}: name one with {option}")

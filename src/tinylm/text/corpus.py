@@ -21,15 +21,10 @@ from tinylm.core.seeds import derive_seed, numpy_generator
 from tinylm.text.columns import text_column as find_text_column
 from tinylm.text.hub import SCHEME, HubSplit, open_hub
 from tinylm.text.known import DOCS, WIKIPEDIA, WIKIPEDIA_HUB, lasting, local_folder, shadowed
-from tinylm.text.lines import plain_suffix, read_lines
+from tinylm.text.lines import plain_suffix
+from tinylm.text.plain import plain_documents
 from tinylm.text.python_docs import cached_documentation
 from tinylm.text.rows import FORMATS, column_names, is_supported, read_rows, where
-
-PROBE = 1 << 16
-"""Characters of a plain text file that tell how its documents are separated."""
-
-LINES_PER_PARAGRAPH = 50
-"""More lines than this between blank ones, on average, and the blank ones separate nothing."""
 
 _OPTION = "--corpus-column"
 _EMPTY_NAME = "the corpus is an empty name; give a file, folder, glob, hf://org/name, or docs:"
@@ -129,7 +124,7 @@ def open_corpus(
 
     Raises:
         InputError: nothing there, no document in it, a row that cannot be read, no such column, or fewer
-            documents than asked.
+            documents than requested.
         MissingExtraError: the format needs the `train` extra.
     """
     _check_documents(documents)
@@ -138,9 +133,14 @@ def open_corpus(
     if isinstance(source, str) and source.startswith(SCHEME):
         return _from_hub(source, text_column, documents, seed)
     corpus = _whole(source, text_column)
-    if next(corpus.documents(), None) is None:
-        raise InputError(f"{corpus.name} holds no document, only blank text; give text to learn from")
+    # A subset counts the documents anyway.
+    if documents is None and next(corpus.documents(), None) is None:
+        raise _no_document(corpus.name)
     return corpus if documents is None else _subset(corpus, documents, seed)
+
+
+def _no_document(name: str) -> InputError:
+    return InputError(f"{name} holds no document, only blank text; give text to learn from")
 
 
 def _check_documents(documents: int | None) -> None:
@@ -174,7 +174,7 @@ def _from_files(source: str | Path, text_column: str | None) -> Corpus:
 
     def read() -> Iterator[str]:
         for path in files:
-            yield from _table_documents(path, columns[path]) if path in columns else _plain_documents(path)
+            yield from _table_documents(path, columns[path]) if path in columns else plain_documents(path)
 
     return Corpus(str(source), _fingerprint([*map(_file_fingerprint, files), str(text_column)]), read)
 
@@ -226,36 +226,10 @@ def _checked(value: object, place: str, column: str) -> str:
     return value
 
 
-def _plain_documents(path: Path) -> Iterator[str]:
-    """Documents of a plain text file: one a line, or separated by blank lines.
-
-    They are separated by blank lines if the first 64 k characters have a blank line between lines of text,
-    and at most 50 lines of text to each of its paragraphs: a stray blank line in a file of one document a
-    line does not count. (Where every paragraph is one line, both readings agree.)
-    """
-    lines = (line for _, line in read_lines(path))
-    probe, size = [], 0
-    for line in lines:
-        probe.append(line)
-        size += len(line)
-        if size >= PROBE:
-            break
-    everything = itertools.chain(probe, lines)
-    if not _has_paragraphs(probe):
-        yield from (line.strip() for line in everything)
-        return
-    for blank, paragraph in itertools.groupby(everything, key=str.isspace):
-        if not blank:
-            yield "".join(paragraph).strip()
-
-
-def _has_paragraphs(lines: Sequence[str]) -> bool:
-    lengths = [len(list(run)) for blank, run in itertools.groupby(lines, key=str.isspace) if not blank]
-    return len(lengths) > 1 and sum(lengths) <= LINES_PER_PARAGRAPH * len(lengths)
-
-
 def _subset(corpus: Corpus, documents: int, seed: int) -> Corpus:
     count = sum(1 for _ in corpus.documents())
+    if count == 0:
+        raise _no_document(corpus.name)
     if documents > count:
         raise InputError(f"{corpus.name} has {count:,} documents, not {documents:,}; ask for at most {count:,}")
     kept = np.zeros(count, dtype=bool)
@@ -278,7 +252,7 @@ def _from_hub(source: str, text_column: str | None, documents: int | None, seed:
         lambda: _hub_documents(split, column, documents, seed),
     )
     if next(_hub_documents(split, column, None, seed), None) is None:
-        raise InputError(f"{source} holds no document, only blank text; give text to learn from")
+        raise _no_document(source)
     return corpus
 
 

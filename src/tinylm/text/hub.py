@@ -41,7 +41,7 @@ class HubSplit:
             stream = stream.shuffle(seed=shuffle_seed, buffer_size=SHUFFLE_BUFFER)
         features = stream.features or {}
         classes = {name: feature.names for name, feature in features.items() if hasattr(feature, "names")}
-        with _told_as_input_error(self.source):
+        with _raised_as_input_error(self.source):
             for row in stream:
                 for column, names in classes.items():
                     value = row[column]
@@ -65,7 +65,7 @@ def open_hub(source: str, split: str = "train") -> HubSplit | None:
     """
     datasets = needed("datasets", f"reading {source}")
     path, config = _path_and_config(source)
-    with _told_as_input_error(source):
+    with _raised_as_input_error(source):
         builder = datasets.load_dataset_builder(path, config)
         streams = builder.as_streaming_dataset()
         if split not in streams:
@@ -86,7 +86,7 @@ def _path_and_config(source: str) -> tuple[str, str | None]:
 
 
 @contextmanager
-def _told_as_input_error(source: str) -> Iterator[None]:
+def _raised_as_input_error(source: str) -> Iterator[None]:
     try:
         yield
     except TinyLMError:

@@ -87,11 +87,11 @@ def read_texts(path: str | Path, text_column: str | None = None) -> Iterator[str
     return _texts(Path(path), text_column)
 
 
-def _texts(path: Path, asked: str | None) -> Iterator[str]:
+def _texts(path: Path, requested: str | None) -> Iterator[str]:
     if plain_suffix(path) == ".txt":
         yield from (line.rstrip("\r\n") for _, line in read_lines(path))
         return
-    column = usual.text_column(str(path), column_names(path), asked)
+    column = usual.text_column(str(path), column_names(path), requested)
     for number, record in read_rows(path, columns=[column]):
         yield _string(record, column, where(path, number))
 

@@ -1,6 +1,6 @@
 """Text files as numbered lines: plain, `.gz` or `.zst`, UTF-8, streamed.
 
-Everything that can be wrong with the bytes of a file - absent, cut short, not UTF-8 - is told here, with
+Everything that can be wrong with the bytes of a file - absent, cut short, not UTF-8 - is reported here, with
 the file and the line, so that the readers above deal with whole lines only.
 """
 
