@@ -271,7 +271,7 @@ def test_saving_replaces_a_model_and_nothing_else(mixed, tokenizer, texts, tmp_p
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["committee.json", "member-0"]
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match="photos holds something else; choose a new folder"):
+    with pytest.raises(InputError, match=r"photos holds something else \(.*\); choose a new folder"):
         mixed.save(tmp_path / "photos")
     assert (tmp_path / "photos" / "cat.jpg").exists()
     (tmp_path / "notes.txt").write_text("mine")
@@ -309,7 +309,7 @@ def test_convolutions_over_an_image_are_answered_text_by_text(tokenizer, tmp_pat
     assert opened.predict_proba(texts[:3]).shape == (3, 3)
 
 
-@pytest.mark.parametrize("name", ["pretrained", "scratch", "report.html", "member-0.partial", "notes.txt"])
+@pytest.mark.parametrize("name", ["pretrained", "scratch", "report.html", "member-0.partial", "notes.txt", "member-7"])
 def test_classifier_save_keeps_what_is_not_a_model(mixed, texts, tmp_path, name):
     """What `tinylm train -o model` leaves holds more than a model, and a save replaces the whole folder."""
     folder = tmp_path / "model"
@@ -338,3 +338,16 @@ def test_classifier_save_onto_its_own_folder(mixed, texts, tmp_path):
     own = load(tmp_path / "model")
     own.save(tmp_path / "model")
     assert np.array_equal(load(tmp_path / "model").votes(texts), mixed.votes(texts))
+
+
+def test_classifier_save_keeps_a_file_beside_the_weights_of_a_member(folder, tmp_path):
+    committee, target = load(folder), tmp_path / "model"
+    committee.save(target)
+    (target / "member-0" / "thesis.tex").write_text("mine")
+    (target / "README.md").write_text("mine")
+    with pytest.raises(InputError, match=r"holds something else \(README.md\)"):
+        committee.save(target)
+    (target / "README.md").unlink()
+    with pytest.raises(InputError, match=r"holds something else \(member-0/thesis.tex\)"):
+        committee.save(target)
+    assert (target / "member-0" / "thesis.tex").read_text() == "mine"

@@ -11,8 +11,12 @@ from typing import Any
 
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_json
+from tinylm.core.renamed import with_current_names
 
 RUN = "run.json"
+_SETTINGS = ("settings", "distillation")
+_FINGERPRINTS = "_fingerprints"
+"""Ends the name of a table of hashes, one a member; a resumed run may have more members, but no other ones."""
 
 
 def claim(folder: Path, record: Mapping[str, Any], *, resume: bool, may_hold: tuple[str, ...] = ()) -> None:
@@ -36,12 +40,18 @@ def claim(folder: Path, record: Mapping[str, Any], *, resume: bool, may_hold: tu
         except OSError as error:
             raise InputError(f"cannot write to {folder} ({error.strerror}); choose another folder") from error
         return
-    difference = _first_difference(read_record(folder), requested)
+    stored = read_record(folder)
+    difference = _first_difference(stored, requested)
     if difference:
         raise InputError(
             f"{folder} was started otherwise: {difference}; "
             "resume with what it was started with, or choose another folder"
         )
+    more = {
+        key: {**(stored.get(key) or {}), **value} for key, value in requested.items() if key.endswith(_FINGERPRINTS)
+    }
+    if any(stored.get(key) != value for key, value in more.items()):
+        write_json(folder / RUN, {**stored, **more})
 
 
 def is_free(folder: Path, *, resume: bool, may_hold: tuple[str, ...] = ()) -> bool:
@@ -72,14 +82,23 @@ def names_in(folder: Path) -> list[str]:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The record of the run in a folder, as it was written; empty where there is no run."""
+    """The record of the run in a folder, settings under their names of today; empty where there is no run."""
     if not (folder / RUN).is_file():
         return {}
     record: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    # Of one hash of a whole committee, before there was one a member.
+    record.pop("teacher_fingerprint", None)
+    for key in _SETTINGS:
+        if isinstance(record.get(key), dict):
+            record[key] = with_current_names(record[key])
     return record
 
 
 def _first_difference(stored: Any, requested: Any, name: str = "") -> str:
+    if name.endswith(_FINGERPRINTS):
+        before, now = stored or {}, requested or {}
+        other = next((member for member in before if now.get(member, before[member]) != before[member]), None)
+        return f"{other} of the {name.removesuffix(_FINGERPRINTS)} has changed since" if other else ""
     if isinstance(stored, dict) and isinstance(requested, dict):
         for key in sorted(stored.keys() | requested.keys()):
             found = _first_difference(stored.get(key), requested.get(key), f"{name}.{key}" if name else key)

@@ -1,16 +1,17 @@
 """An exported committee on disk: one graph, its vocabularies, and `artefact.json`, which says what they are."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tinylm.committee.files import COMMITTEE, read_committee
 from tinylm.committee.voting import Vote
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_json
-from tinylm.core.runs import names_in
+from tinylm.core.runs import RUN, names_in
+from tinylm.model.layout import CONFIG, WEIGHTS
 
 ARTEFACT, GRAPH = "artefact.json", "committee.onnx"
 
@@ -19,11 +20,9 @@ _FORMAT = 1
 Precision = Literal["float32", "int8", "int4"]
 """Of weights. In `int4` embeddings have 8 bits, and matrices 4."""
 
-_MODEL_FILE = re.compile(
-    r"committee\.json|member-\d+|run\.json|artefact\.json|committee\.onnx|vocabulary-\d+|README\.md"
-    r"|tokenizer(_config)?\.json|config\.json|model\.safetensors|metrics\.jsonl|training\.json"
-)
-"""What a committee, an artefact or a single classifier consists of; tests hold it against what is written."""
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+_MEMBER_FILES = (CONFIG, WEIGHTS, *_TOKENIZER_FILES, "metrics.jsonl", "training.json")
+_ARTEFACT_FILES = (ARTEFACT, GRAPH, RUN, "README.md", *_TOKENIZER_FILES)
 
 MAX_ACCURACY_DROP = 0.5
 """Points of accuracy that rounding the weights may cost."""
@@ -90,12 +89,19 @@ def require_replaceable(folder: Path, *kinds: str) -> None:
     Raises:
         InputError: it is a file, or holds something other than such a model and its files.
     """
-    names = names_in(folder)
-    others = [name for name in names if not _MODEL_FILE.fullmatch(name)]
-    if names and not any(kind in names for kind in kinds):
-        others = others or names
-    if others:
-        raise InputError(f"{folder} holds something else ({others[0]}); choose a new folder for the model")
+    if not names_in(folder):
+        return
+    expected = set[str]()
+    if COMMITTEE in kinds and (folder / COMMITTEE).is_file():
+        members = read_committee(folder).members
+        expected = {COMMITTEE, RUN, *members, *(f"{member}/{file}" for member in members for file in _MEMBER_FILES)}
+    elif ARTEFACT in kinds and (folder / ARTEFACT).is_file():
+        own = vocabulary_folders(Path(), len(read_artefact(folder).positions))
+        expected = {*_ARTEFACT_FILES, *(f"{path / file}" for path in own for file in _TOKENIZER_FILES), *map(str, own)}
+    others = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    other = next((name for name in others if name not in expected), None)
+    if other is not None:
+        raise InputError(f"{folder} holds something else ({other}); choose a new folder for the model")
 
 
 def _tuple(value: Any) -> Any:

@@ -1,0 +1,174 @@
+"""Fine-tuning: pre-trained members and labels to a committee."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tinylm.committee.files import member_names, write_committee
+from tinylm.committee.voting import Vote
+from tinylm.core.progress import Progress, Silent
+from tinylm.core.runs import claim
+from tinylm.model.config import ModelConfig
+from tinylm.model.layout import read_config
+from tinylm.runtime.classifier import Classifier
+from tinylm.runtime.loading import load
+from tinylm.steps.base import (
+    PRETRAINED,
+    Base,
+    changed,
+    open_base,
+    output_folder,
+    pending_members,
+    require_members,
+    require_one_process,
+    weights_fingerprints,
+)
+from tinylm.text.known import as_written
+from tinylm.text.sources import TaskSource
+from tinylm.text.splits import Task
+from tinylm.tokens.loading import load_tokenizer
+from tinylm.train.distributed import join_processes
+from tinylm.train.finetune import finetune_member
+from tinylm.train.settings import FinetuneSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune:
+    """Fine-tune pre-trained members to labels, each by itself, and let them vote.
+
+    Raises:
+        InputError: no member is to be used.
+    """
+
+    base: Base | Path
+    """What `Pretrain` made, its folder, or the folder of one BERT in Hugging Face's layout."""
+    task: TaskSource | Task
+    """The labelled text; its test part is not used."""
+    members: int | None = None
+    """How many of the pre-trained members to use; all by default."""
+    vote: Vote = "probability"
+    """Average the members' probabilities, or their logits."""
+    settings: FinetuneSettings = field(default_factory=FinetuneSettings)
+    """How to train."""
+
+    def __post_init__(self) -> None:
+        if self.members is not None:
+            require_members(self.members)
+
+    def load_task(self) -> Task:
+        """The labelled text, read with the seed of the settings."""
+        return self.task if isinstance(self.task, Task) else self.task.load(self.settings.seed)
+
+    def record(self, base: Base, task: Task) -> dict[str, Any]:
+        """What decides the weights of a member, as JSON; how they vote may be changed later."""
+        return {
+            "base": str(base.folder.absolute()),
+            "base_fingerprints": weights_fingerprints(base.members),
+            "task": task.name,
+            "task_fingerprint": task.fingerprint,
+            "task_source": task.source,
+            "settings": asdict(self.settings),
+        }
+
+    def run(self, output: str | Path | None, *, resume: bool = False, progress: Progress | None = None) -> Classifier:
+        """Fine-tune the members that are not finished yet, and open the committee.
+
+        Args:
+            output: folder to write; one in tinylm's cache when None, which is then resumed.
+            resume: go on with what `output` holds.
+            progress: receives stages and messages.
+
+        Raises:
+            InputError: bad text or folder.
+            InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
+            DivergedError: the loss exploded.
+        """
+        require_one_process()
+        base = self.base if isinstance(self.base, Base) else open_base(self.base)
+        base = base.first(self.members)
+        task = self.load_task()
+        record = self.record(base, task)
+        folder = output_folder(output, "models", record)
+        claim(folder, record, resume=resume or output is None, may_hold=(PRETRAINED,))
+        progress = progress or Silent()
+        for note in task.notes:
+            progress.say(note)
+        return finetune_committee(folder, base.members, task, self.settings, self.vote, progress)
+
+
+def finetune_committee(
+    folder: Path,
+    members: Sequence[Path],
+    task: Task,
+    settings: FinetuneSettings,
+    vote: Vote,
+    progress: Progress,
+    *,
+    from_scratch: bool = False,
+) -> Classifier:
+    """Fine-tune each member into `folder`, unless it is there, and make them a committee.
+
+    Args:
+        folder: where they go.
+        members: folders of pre-trained members.
+        task: what to learn.
+        settings: how.
+        vote: how they vote.
+        progress: receives stages and messages.
+        from_scratch: keep of a member only its shape and vocabulary, and draw its weights anew.
+    """
+    for index, target in pending_members(folder, len(members), "fine-tuned", progress):
+        member = members[index]
+        start: Path | ModelConfig = read_config(member)[0] if from_scratch else member
+        finetune_member(target, index, start, load_tokenizer(member), task, settings, join_processes(), progress)
+    write_committee(folder, member_names(len(members)), task.labels, vote)
+    return load(folder)
+
+
+def finetune(
+    base: Base | str | Path,
+    task: Task | TaskSource | str | Path,
+    *,
+    output: str | Path | None = None,
+    members: int | None = None,
+    data_dir: str | Path | None = None,
+    vote: Vote = "probability",
+    settings: FinetuneSettings | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    **changes: Any,
+) -> Classifier:
+    """Fine-tune pre-trained members to labels; see `Finetune`, whose fields the arguments are.
+
+    Args:
+        base: what `pretrain` returned or wrote, or the folder of one BERT in Hugging Face's layout.
+        task: the labelled text; a `TaskSource` names its columns. Its test part is not used.
+        output: folder to write; one in tinylm's cache, named by the settings, when None (and then resumed).
+        members: how many of the base's members to use; all when None.
+        data_dir: where data sets known by name are looked for.
+        vote: `probability` averages the members' probabilities, `logit` their logits.
+        settings: how to train.
+        resume: go on with what `output` holds.
+        progress: receives stages and messages.
+        changes: fields of `FinetuneSettings`, such as `epochs=5`.
+
+    Raises:
+        InputError: bad text, settings or folder.
+        InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
+        DivergedError: the loss exploded.
+    """
+    step = Finetune(
+        base=base if isinstance(base, Base) else Path(base),
+        task=task if isinstance(task, Task) else task_source(task, data_dir),
+        members=members,
+        vote=vote,
+        settings=changed(settings or FinetuneSettings(), changes),
+    )
+    return step.run(output, resume=resume, progress=progress)
+
+
+def task_source(task: TaskSource | str | Path, data_dir: str | Path | None) -> TaskSource:
+    """Labelled text as a `TaskSource`, with the folder of data sets where one is given."""
+    source = task if isinstance(task, TaskSource) else TaskSource(as_written(task))
+    return source if data_dir is None else replace(source, data_dir=str(data_dir))

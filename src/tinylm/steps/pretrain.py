@@ -1,0 +1,170 @@
+"""Pre-training: unlabelled text to the pre-trained members of a committee."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tinylm.core.errors import InputError
+from tinylm.core.files import new_folder
+from tinylm.core.progress import Progress, Silent
+from tinylm.core.runs import claim
+from tinylm.model.config import DEFAULT_PRESET, ModelConfig
+from tinylm.model.config import preset as preset_shape
+from tinylm.steps.base import Base, changed, open_base, output_folder, pending_members, require_members
+from tinylm.text.corpus import Corpus, CorpusSource
+from tinylm.tokens.encoding import tokenise
+from tinylm.tokens.loading import load_tokenizer
+from tinylm.tokens.vocabulary import train_tokenizer
+from tinylm.tokens.wordpiece import Tokenizer
+from tinylm.train.distributed import join_processes
+from tinylm.train.pretrain import pretrain_member
+from tinylm.train.settings import PretrainSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain:
+    """Pre-train the members of a committee on unlabelled text, each with weights, order and masks of its own.
+
+    Raises:
+        InputError: no member, or a preset that does not exist.
+    """
+
+    corpus: CorpusSource
+    """The text."""
+    members: int = 2
+    """Members of the committee."""
+    preset: str = DEFAULT_PRESET
+    """Shape of the members; several names, with commas between them, take turns."""
+    vocabulary: str | None = None
+    """A vocabulary to use, such as bert-base-uncased, or a folder; trained on the corpus by default."""
+    settings: PretrainSettings = field(default_factory=PretrainSettings)
+    """How to train."""
+    objectives: tuple[Callable[..., Any], ...] = ()
+    """Further objectives, each made of the token statistics; see `train.objectives.base`."""
+
+    def __post_init__(self) -> None:
+        require_members(self.members)
+        _ = self.shapes
+
+    @property
+    def shapes(self) -> list[ModelConfig]:
+        """The shapes that take turns."""
+        return [preset_shape(name) for name in self._presets]
+
+    @property
+    def _presets(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.preset.split(","))
+
+    def record(self, corpus: Corpus) -> dict[str, Any]:
+        """What decides the weights of a member, as JSON; the number of members may be raised later."""
+        record: dict[str, Any] = {
+            "corpus": corpus.name,
+            "corpus_fingerprint": corpus.fingerprint,
+            "presets": self._presets,
+            "vocabulary": self.vocabulary,
+            "settings": asdict(self.settings),
+        }
+        if self.objectives:
+            record["objectives"] = [f"{made.__module__}.{made.__qualname__}" for made in self.objectives]
+        return record
+
+    def run(self, output: str | Path | None, *, resume: bool = False, progress: Progress | None = None) -> Base:
+        """Pre-train the members that are not finished yet.
+
+        Args:
+            output: folder to write; one in tinylm's cache when None, which is then resumed.
+            resume: go on with what `output` holds.
+            progress: receives stages and messages.
+
+        Raises:
+            InputError: bad text or folder.
+            InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
+            DivergedError: the loss exploded.
+        """
+        processes = join_processes()
+        progress = progress if processes.is_main and progress else Silent()
+        corpus = self.corpus.open(self.settings.seed, progress)
+        _require_two_documents(corpus)
+        record = self.record(corpus)
+        folder = output_folder(output, "bases", record)
+        with processes.main_process_first():
+            claim(folder, record, resume=resume or output is None or not processes.is_main)
+        shapes = self.shapes
+        for index, target in pending_members(folder, self.members, "pre-trained", progress):
+            shape = shapes[index % len(shapes)]
+            with processes.main_process_first():
+                tokenizer = self._tokenizer(folder, corpus, shape, progress)
+                tokens = tokenise(corpus, tokenizer, progress=progress)
+            shape = replace(shape, vocab_size=tokenizer.vocab_size)
+            pretrain_member(target, index, shape, tokens, tokenizer, self.settings, processes, progress)
+        return open_base(folder).first(self.members)
+
+    def _tokenizer(self, folder: Path, corpus: Corpus, shape: ModelConfig, progress: Progress) -> Tokenizer:
+        if self.vocabulary is not None:
+            return load_tokenizer(self.vocabulary, self.corpus.data_dir)
+        kept = folder / f"vocabulary-{shape.vocab_size}"
+        if not kept.is_dir():
+            tokenizer = train_tokenizer(corpus.documents(), shape.vocab_size, progress=progress)
+            with new_folder(kept) as temporary:
+                tokenizer.save(temporary)
+        return load_tokenizer(kept)
+
+
+def pretrain(
+    corpus: str | Path | Sequence[str] | Corpus | CorpusSource,
+    *,
+    output: str | Path | None = None,
+    members: int = Pretrain.members,
+    preset: str | Sequence[str] = Pretrain.preset,
+    vocabulary: str | Path | None = None,
+    objectives: Sequence[Callable[..., Any]] = (),
+    documents: int | None = None,
+    text_column: str | None = None,
+    data_dir: str | Path | None = None,
+    settings: PretrainSettings | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    **changes: Any,
+) -> Base:
+    """Pre-train the members of a committee; see `Pretrain`, whose fields the arguments are.
+
+    Args:
+        corpus: the text; a file, folder, glob, hub data set, list of texts, or a `CorpusSource`.
+        output: folder to write; one in tinylm's cache, named by the settings, when None (and then resumed).
+        members: how many.
+        preset: shape of the members, by name; several names take turns.
+        vocabulary: a vocabulary to use, see `load_tokenizer`; trained on the corpus when None.
+        objectives: further objectives.
+        documents: how many documents to use, drawn by seed; all when None.
+        text_column: the column of the text; found by the usual names when None.
+        data_dir: where data sets and vocabularies known by name are looked for.
+        settings: how to train.
+        resume: go on with what `output` holds.
+        progress: receives stages and messages.
+        changes: fields of `PretrainSettings`, such as `budget="20m"`.
+
+    Raises:
+        InputError: bad text, settings or folder.
+        InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
+        DivergedError: the loss exploded.
+    """
+    source = corpus if isinstance(corpus, CorpusSource) else CorpusSource(corpus, text_column, documents, data_dir)
+    step = Pretrain(
+        corpus=source,
+        members=members,
+        preset=preset if isinstance(preset, str) else ",".join(preset),
+        vocabulary=None if vocabulary is None else str(vocabulary),
+        settings=changed(settings or PretrainSettings(), changes),
+        objectives=tuple(objectives),
+    )
+    return step.run(output, resume=resume, progress=progress)
+
+
+def _require_two_documents(corpus: Corpus) -> None:
+    if len(list(islice(corpus.documents(), 2))) < 2:
+        raise InputError(
+            f"{corpus.name} has one document only, and 2 are needed to train and validate; "
+            "give more text, or one document a line"
+        )
