@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from tinylm.committee.files import COMMITTEE, member_names
 from tinylm.core.errors import InputError
+from tinylm.core.extras import needed
 from tinylm.core.files import cache_folder, file_digest
 from tinylm.core.progress import Progress
 from tinylm.core.renamed import refuse_old_names
 from tinylm.core.runs import read_record
 from tinylm.model.layout import CONFIG, WEIGHTS
-from tinylm.train.distributed import join_processes
 from tinylm.train.settings import TrainingSettings
 
 Settings = TypeVar("Settings", bound=TrainingSettings)
@@ -128,11 +128,25 @@ def require_members(members: int) -> None:
         raise InputError(f"members is {members}; a committee needs at least 1")
 
 
+def require_training(what: str) -> None:
+    """Say what to install where torch is missing.
+
+    Args:
+        what: what needs it, as the beginning of a sentence.
+
+    Raises:
+        MissingExtraError: the `train` extra is not installed.
+    """
+    needed("torch", what)
+
+
 def require_one_process() -> None:
     """Refuse several processes where one member is too small to share.
 
     Raises:
         InputError: torchrun started more than one.
     """
+    from tinylm.train.distributed import join_processes
+
     if join_processes().size > 1:
         raise InputError("fine-tuning takes one process; give torchrun `tinylm pretrain` alone")

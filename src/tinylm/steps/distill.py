@@ -2,9 +2,9 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -16,20 +16,19 @@ from tinylm.model.layout import read_config
 from tinylm.runtime.artefact import ARTEFACT
 from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import load, open_checkpoint
-from tinylm.steps.base import changed, pending_members, require_members, require_one_process, weights_fingerprints
+from tinylm.steps.base import changed, pending_members, require_members, require_one_process, require_training, weights_fingerprints
+from tinylm.steps.flags import CORPUS, DISTILLATION
 from tinylm.steps.soft_targets import SoftTargets
 from tinylm.text.corpus import Corpus, CorpusSource
 from tinylm.tokens.encoding import tokenise
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.sequences import Truncated
-from tinylm.train.distill import distill_member
-from tinylm.train.distributed import join_processes
 from tinylm.train.settings import DistillSettings
 
 _TARGETS = "soft-targets"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Distill:
     """Distil a committee into one member, which predicts in a fraction of the time, on text without labels.
 
@@ -41,12 +40,13 @@ class Distill:
     """
 
     model: Path
-    """Folder of a committee as it was trained."""
-    corpus: CorpusSource
+    """Folder of a committee that `tinylm train` or `tinylm finetune` wrote."""
+    _: KW_ONLY
+    corpus: Annotated[CorpusSource, CORPUS]
     """Texts such as the model will classify, of which as much is read as a member can."""
     members: int = 1
     """Members to distil into, the committee's first ones, which then vote; predicting costs as many times more."""
-    settings: DistillSettings = field(default_factory=DistillSettings)
+    settings: Annotated[DistillSettings, DISTILLATION] = field(default_factory=DistillSettings)
     """How to train."""
 
     def __post_init__(self) -> None:
@@ -80,6 +80,10 @@ class Distill:
             InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
             DivergedError: the loss exploded.
         """
+        require_training("tinylm.distill")
+        from tinylm.train.distill import distill_member
+        from tinylm.train.distributed import join_processes
+
         require_one_process()
         output, progress = Path(output), progress or Silent()
         self._require_committee()
@@ -151,6 +155,6 @@ def distill(
     """
     source = corpus if isinstance(corpus, CorpusSource) else CorpusSource(corpus, text_column, documents, data_dir)
     step = Distill(
-        model=Path(model), corpus=source, members=members, settings=changed(settings or DistillSettings(), changes)
+        Path(model), corpus=source, members=members, settings=changed(settings or DistillSettings(), changes)
     )
     return step.run(output, resume=resume, progress=progress)

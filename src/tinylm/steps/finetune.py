@@ -1,9 +1,9 @@
 """Fine-tuning: pre-trained members and labels to a committee."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tinylm.committee.files import member_names, write_committee
 from tinylm.committee.voting import Vote
@@ -22,18 +22,18 @@ from tinylm.steps.base import (
     pending_members,
     require_members,
     require_one_process,
+    require_training,
     weights_fingerprints,
 )
+from tinylm.steps.flags import FINETUNING, TASK
 from tinylm.text.known import as_written
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Task
 from tinylm.tokens.loading import load_tokenizer
-from tinylm.train.distributed import join_processes
-from tinylm.train.finetune import finetune_member
 from tinylm.train.settings import FinetuneSettings
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Finetune:
     """Fine-tune pre-trained members to labels, each by itself, and let them vote.
 
@@ -41,24 +41,21 @@ class Finetune:
         InputError: no member is to be used.
     """
 
-    base: Base | Path
-    """What `Pretrain` made, its folder, or the folder of one BERT in Hugging Face's layout."""
-    task: TaskSource | Task
+    base: Path
+    """Folder that `tinylm pretrain` or `tinylm train` wrote, or any BERT in Hugging Face's layout."""
+    _: KW_ONLY
+    task: Annotated[TaskSource, TASK]
     """The labelled text; its test part is not used."""
     members: int | None = None
     """How many of the pre-trained members to use; all by default."""
     vote: Vote = "probability"
     """Average the members' probabilities, or their logits."""
-    settings: FinetuneSettings = field(default_factory=FinetuneSettings)
+    settings: Annotated[FinetuneSettings, FINETUNING] = field(default_factory=FinetuneSettings)
     """How to train."""
 
     def __post_init__(self) -> None:
         if self.members is not None:
             require_members(self.members)
-
-    def load_task(self) -> Task:
-        """The labelled text, read with the seed of the settings."""
-        return self.task if isinstance(self.task, Task) else self.task.load(self.settings.seed)
 
     def record(self, base: Base, task: Task) -> dict[str, Any]:
         """What decides the weights of a member, as JSON; how they vote may be changed later."""
@@ -71,11 +68,19 @@ class Finetune:
             "settings": asdict(self.settings),
         }
 
-    def run(self, output: str | Path | None, *, resume: bool = False, progress: Progress | None = None) -> Classifier:
+    def run(
+        self,
+        output: str | Path | None,
+        *,
+        task: Task | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> Classifier:
         """Fine-tune the members that are not finished yet, and open the committee.
 
         Args:
             output: folder to write; one in tinylm's cache when None, which is then resumed.
+            task: the labelled text, where it was read already.
             resume: go on with what `output` holds.
             progress: receives stages and messages.
 
@@ -84,10 +89,10 @@ class Finetune:
             InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
             DivergedError: the loss exploded.
         """
+        require_training("tinylm.finetune")
         require_one_process()
-        base = self.base if isinstance(self.base, Base) else open_base(self.base)
-        base = base.first(self.members)
-        task = self.load_task()
+        base = open_base(self.base).first(self.members)
+        task = task or self.task.load(self.settings.seed)
         record = self.record(base, task)
         folder = output_folder(output, "models", record)
         claim(folder, record, resume=resume or output is None, may_hold=(PRETRAINED,))
@@ -118,6 +123,9 @@ def finetune_committee(
         progress: receives stages and messages.
         from_scratch: keep of a member only its shape and vocabulary, and draw its weights anew.
     """
+    from tinylm.train.distributed import join_processes
+    from tinylm.train.finetune import finetune_member
+
     for index, target in pending_members(folder, len(members), "fine-tuned", progress):
         member = members[index]
         start: Path | ModelConfig = read_config(member)[0] if from_scratch else member
@@ -159,13 +167,14 @@ def finetune(
         DivergedError: the loss exploded.
     """
     step = Finetune(
-        base=base if isinstance(base, Base) else Path(base),
-        task=task if isinstance(task, Task) else task_source(task, data_dir),
-        members=members,
+        base.folder if isinstance(base, Base) else Path(base),
+        task=TaskSource(task.name) if isinstance(task, Task) else task_source(task, data_dir),
+        members=len(base.members) if members is None and isinstance(base, Base) else members,
         vote=vote,
         settings=changed(settings or FinetuneSettings(), changes),
     )
-    return step.run(output, resume=resume, progress=progress)
+    loaded = task if isinstance(task, Task) else None
+    return step.run(output, task=loaded, resume=resume, progress=progress)
 
 
 def task_source(task: TaskSource | str | Path, data_dir: str | Path | None) -> TaskSource:

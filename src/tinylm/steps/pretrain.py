@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tinylm.core.errors import InputError
 from tinylm.core.files import new_folder
@@ -12,14 +12,13 @@ from tinylm.core.progress import Progress, Silent
 from tinylm.core.runs import claim
 from tinylm.model.config import DEFAULT_PRESET, ModelConfig
 from tinylm.model.config import preset as preset_shape
-from tinylm.steps.base import Base, changed, open_base, output_folder, pending_members, require_members
+from tinylm.steps.base import Base, changed, open_base, output_folder, pending_members, require_members, require_training
+from tinylm.steps.flags import CORPUS, MEMBERS, NO_FLAG, PRETRAINING
 from tinylm.text.corpus import Corpus, CorpusSource
 from tinylm.tokens.encoding import tokenise
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.vocabulary import train_tokenizer
 from tinylm.tokens.wordpiece import Tokenizer
-from tinylm.train.distributed import join_processes
-from tinylm.train.pretrain import pretrain_member
 from tinylm.train.settings import PretrainSettings
 
 
@@ -31,17 +30,17 @@ class Pretrain:
         InputError: no member, or a preset that does not exist.
     """
 
-    corpus: CorpusSource
+    corpus: Annotated[CorpusSource, CORPUS]
     """The text."""
-    members: int = 2
+    members: Annotated[int, MEMBERS] = 2
     """Members of the committee."""
-    preset: str = DEFAULT_PRESET
+    preset: Annotated[str, MEMBERS] = DEFAULT_PRESET
     """Shape of the members; several names, with commas between them, take turns."""
-    vocabulary: str | None = None
+    vocabulary: Annotated[str | None, MEMBERS] = None
     """A vocabulary to use, such as bert-base-uncased, or a folder; trained on the corpus by default."""
-    settings: PretrainSettings = field(default_factory=PretrainSettings)
+    settings: Annotated[PretrainSettings, PRETRAINING] = field(default_factory=PretrainSettings)
     """How to train."""
-    objectives: tuple[Callable[..., Any], ...] = ()
+    objectives: Annotated[tuple[Callable[..., Any], ...], NO_FLAG] = ()
     """Further objectives, each made of the token statistics; see `train.objectives.base`."""
 
     def __post_init__(self) -> None:
@@ -83,6 +82,10 @@ class Pretrain:
             InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
             DivergedError: the loss exploded.
         """
+        require_training("tinylm.pretrain")
+        from tinylm.train.distributed import join_processes
+        from tinylm.train.pretrain import pretrain_member
+
         processes = join_processes()
         progress = progress if processes.is_main and progress else Silent()
         corpus = self.corpus.open(self.settings.seed, progress)

@@ -10,9 +10,10 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from cyclopts import Parameter
 
 from tinylm.core.errors import InputError
 from tinylm.core.files import file_digest
@@ -56,10 +57,13 @@ class CorpusSource:
         InputError: fields that contradict each other.
     """
 
-    source: str | Path | Sequence[str] | Corpus
+    source: Annotated[
+        str | Path | Sequence[str] | Corpus,
+        Parameter(name="corpus", accepts_keys=False, n_tokens=1, converter=lambda _, tokens: tokens[0].value),
+    ]
     """A file, folder, glob, `hf://org/name[/config]`, `docs:`, `wikipedia`, texts in memory, or an open corpus."""
-    text_column: str | None = None
-    """Found by the usual names when None."""
+    text_column: Annotated[str | None, Parameter(name="corpus-column")] = None
+    """Column of the text; found by the usual names when None."""
     documents: int | None = None
     """How many to keep, drawn by the seed; all when None."""
     data_dir: str | Path | None = None

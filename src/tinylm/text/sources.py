@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from cyclopts import Parameter
 
 from tinylm.core.errors import InputError
 from tinylm.text.fewrel import read_fewrel
@@ -91,7 +92,7 @@ def load_task(
 class TaskSource:
     """Where labelled text comes from, and how it is read; see `load_task`."""
 
-    source: str
+    source: Annotated[str, Parameter(name="task")]
     """A file, a folder, `hf://org/name[/config]`, or a name such as `ag_news`. A name means the data set of that
     name; a folder that has the same name is written `./ag_news`."""
     test: str | None = None
