@@ -8,6 +8,7 @@ The names are imported when they are first used, so that `import tinylm` is quic
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from tinylm.core.errors import MissingExtraError
@@ -15,19 +16,30 @@ from tinylm.core.extras import EXTRAS
 
 if TYPE_CHECKING:
     from tinylm.core.errors import TinyLMError
-    from tinylm.exporting.exporter import export
     from tinylm.runtime.classifier import Classifier
     from tinylm.runtime.loading import load
     from tinylm.runtime.predictions import Answers, Explanation, Prediction
-    from tinylm.steps.pipeline import Base, distill, finetune, pretrain
+    from tinylm.steps.base import Base
+    from tinylm.steps.distill import Distill, distill
+    from tinylm.steps.export import Export, export
+    from tinylm.steps.finetune import Finetune, finetune
+    from tinylm.steps.pretrain import Pretrain, pretrain
+    from tinylm.steps.train import Train
+    from tinylm.text.corpus import CorpusSource
     from tinylm.text.sources import TaskSource
     from tinylm.train.settings import DistillSettings, FinetuneSettings, PretrainSettings
 
-__version__ = "0.1.0"
+__version__ = version("tinylm")
 
 _HOMES = {
+    "Train": "tinylm.steps.train",
+    "Pretrain": "tinylm.steps.pretrain",
+    "Finetune": "tinylm.steps.finetune",
+    "Export": "tinylm.steps.export",
+    "Distill": "tinylm.steps.distill",
+    "CorpusSource": "tinylm.text.corpus",
     "Answers": "tinylm.runtime.predictions",
-    "Base": "tinylm.steps.pipeline",
+    "Base": "tinylm.steps.base",
     "Classifier": "tinylm.runtime.classifier",
     "DistillSettings": "tinylm.train.settings",
     "Explanation": "tinylm.runtime.predictions",
@@ -36,24 +48,30 @@ _HOMES = {
     "PretrainSettings": "tinylm.train.settings",
     "TaskSource": "tinylm.text.sources",
     "TinyLMError": "tinylm.core.errors",
-    "distill": "tinylm.steps.pipeline",
-    "export": "tinylm.exporting.exporter",
-    "finetune": "tinylm.steps.pipeline",
+    "distill": "tinylm.steps.distill",
+    "export": "tinylm.steps.export",
+    "finetune": "tinylm.steps.finetune",
     "load": "tinylm.runtime.loading",
-    "pretrain": "tinylm.steps.pipeline",
+    "pretrain": "tinylm.steps.pretrain",
 }
 
 __all__ = [
     "Answers",
     "Base",
     "Classifier",
+    "CorpusSource",
+    "Distill",
     "DistillSettings",
     "Explanation",
+    "Export",
+    "Finetune",
     "FinetuneSettings",
     "Prediction",
+    "Pretrain",
     "PretrainSettings",
     "TaskSource",
     "TinyLMError",
+    "Train",
     "distill",
     "export",
     "finetune",

@@ -30,21 +30,19 @@ from tinylm.runtime.artefact import (
 from tinylm.runtime.backends import Backend, OnnxBackend
 from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import Checkpoint, load, open_checkpoint
-from tinylm.text.known import as_written
 from tinylm.text.sources import TaskSource
 
 _LARGEST = 2**31
 """Bytes of a protocol buffer."""
 
 
-def export(
-    model: str | Path,
-    output: str | Path,
+def export_committee(
+    model: Path,
+    output: Path,
     *,
     precision: Precision = "float32",
     max_accuracy_drop: float = MAX_ACCURACY_DROP,
-    task: TaskSource | str | Path | None = None,
-    data_dir: str | Path | None = None,
+    task: TaskSource | None = None,
     progress: Progress | None = None,
 ) -> ExportReport:
     """Write a committee as one graph with its vocabulary, labels and a model card; nothing where a check fails.
@@ -55,22 +53,20 @@ def export(
         precision: of the weights; `int8` and `int4` are kept if they cost little accuracy.
         max_accuracy_drop: percentage points that they may cost; where they cost more, float32 is kept, with a message.
         task: labelled text to measure that cost on; when None, what each member held out of its training.
-        data_dir: where data sets known by name are looked for.
         progress: receives stages and messages.
 
     Raises:
         InputError: no such model, the output folder is taken, or there is no labelled text to measure quantisation on.
         TinyLMError: the graph does not compute what the model computes.
     """
-    model, output, progress = Path(model), Path(output), progress or Silent()
+    progress = progress or Silent()
     require_replaceable(output, ARTEFACT)
     if (model / ARTEFACT).is_file():
         raise InputError(f"{model} is exported already; give the folder that `tinylm train` wrote")
     checkpoint, record = open_checkpoint(model), read_record(model)
-    source = TaskSource(as_written(task)) if isinstance(task, str | Path) else task
     labelled = None
     if precision != "float32":
-        labelled = open_out_of_fold(model, len(checkpoint.members), checkpoint.labels, source, data_dir)
+        labelled = open_out_of_fold(model, len(checkpoint.members), checkpoint.labels, task, None)
     progress.say(f"writing {len(checkpoint.members)} member(s) as one graph, and comparing it with torch")
     graph = _graph(checkpoint, "float32")
     backend = _backend(checkpoint, graph)
@@ -98,7 +94,7 @@ def export(
         write(temporary, checkpoint, graph, precision)
         if record:
             write_json(temporary / RUN, shareable(record))
-        measured_on = source.source if source else str(record.get("task", ""))
+        measured_on = task.source if task else str(record.get("task", ""))
         card = model_card(output.name, checkpoint, record, precision, difference, drop, measured_on)
         write_text(temporary / CARD, card)
         _check_written(temporary, committee)

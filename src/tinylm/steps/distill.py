@@ -16,7 +16,14 @@ from tinylm.model.layout import read_config
 from tinylm.runtime.artefact import ARTEFACT
 from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import load, open_checkpoint
-from tinylm.steps.base import changed, pending_members, require_members, require_one_process, require_training, weights_fingerprints
+from tinylm.steps.base import (
+    changed,
+    pending_members,
+    require_members,
+    require_one_process,
+    require_training,
+    weights_fingerprints,
+)
 from tinylm.steps.flags import CORPUS, DISTILLATION
 from tinylm.steps.soft_targets import SoftTargets
 from tinylm.text.corpus import Corpus, CorpusSource
@@ -114,9 +121,7 @@ class Distill:
         if members < 2:
             raise InputError(f"{self.model} has one member only, and nothing to learn from others; give a committee")
         if self.members > members:
-            raise InputError(
-                f"{self.model} has {members} members, not {self.members}; distil into no more than it has"
-            )
+            raise InputError(f"{self.model} has {members} members, not {self.members}; distil into no more than it has")
 
 
 def distill(

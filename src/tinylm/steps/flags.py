@@ -4,9 +4,7 @@ from cyclopts import Group, Parameter
 
 _PRETRAINING, _FINETUNING, _DISTILLATION, _CORPUS, _TASK = (
     Group(name, sort_key=order)
-    for order, name in enumerate(
-        ("Pre-training", "Fine-tuning", "Distillation", "Corpus and members", "Task"), start=1
-    )
+    for order, name in enumerate(("Pre-training", "Fine-tuning", "Distillation", "Corpus and members", "Task"), start=1)
 )
 
 FLAT = Parameter(name="*")

@@ -12,7 +12,15 @@ from tinylm.core.progress import Progress, Silent
 from tinylm.core.runs import claim
 from tinylm.model.config import DEFAULT_PRESET, ModelConfig
 from tinylm.model.config import preset as preset_shape
-from tinylm.steps.base import Base, changed, open_base, output_folder, pending_members, require_members, require_training
+from tinylm.steps.base import (
+    Base,
+    changed,
+    open_base,
+    output_folder,
+    pending_members,
+    require_members,
+    require_training,
+)
 from tinylm.steps.flags import CORPUS, MEMBERS, NO_FLAG, PRETRAINING
 from tinylm.text.corpus import Corpus, CorpusSource
 from tinylm.tokens.encoding import tokenise

@@ -32,9 +32,7 @@ class SoftTargets:
     """(texts, classes), memory-mapped."""
 
     @classmethod
-    def compute(
-        cls, folder: Path, model: Path, labels: int, corpus: Corpus, progress: Progress
-    ) -> "SoftTargets":
+    def compute(cls, folder: Path, model: Path, labels: int, corpus: Corpus, progress: Progress) -> "SoftTargets":
         """Predict with the committee, from where an earlier run was; or open what is complete.
 
         Args:

@@ -63,7 +63,5 @@ class Train:
         task = task or self.task.load(self.finetune.seed)
         is_free(output, resume=resume, may_hold=(PRETRAINED,))
         base = self.pretrain.run(output / PRETRAINED, resume=resume, progress=progress)
-        step = Finetune(
-            base.folder, task=self.task, members=len(base.members), vote=self.vote, settings=self.finetune
-        )
+        step = Finetune(base.folder, task=self.task, members=len(base.members), vote=self.vote, settings=self.finetune)
         return step.run(output, task=task, resume=resume, progress=progress)

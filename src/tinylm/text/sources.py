@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -95,6 +95,7 @@ class TaskSource:
     source: Annotated[str, Parameter(name="task")]
     """A file, a folder, `hf://org/name[/config]`, or a name such as `ag_news`. A name means the data set of that
     name; a folder that has the same name is written `./ag_news`."""
+    _: KW_ONLY
     test: str | None = None
     """The file of the test part."""
     text_column: str | None = None

@@ -1,0 +1,280 @@
+"""The commands, one function each: flags to a step, the step's result to the screen.
+
+What needs torch or a server is imported when its command runs, so that `tinylm predict` starts at once.
+"""
+
+import os
+import shlex
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Group, Parameter
+from rich.console import Console
+
+from tinylm.cli.render import (
+    evaluation_json,
+    evaluation_lines,
+    export_lines,
+    prediction_json,
+    prediction_line,
+    rows_table,
+)
+from tinylm.cli.terminal import TerminalProgress
+from tinylm.cli.texts import blocks
+from tinylm.core.errors import InputError
+from tinylm.serving.limits import Limits
+from tinylm.steps.distill import Distill
+from tinylm.steps.export import Export
+from tinylm.steps.finetune import Finetune
+from tinylm.steps.flags import FLAT, TASK
+from tinylm.steps.pretrain import Pretrain
+from tinylm.steps.train import Train
+from tinylm.text.sources import TaskSource
+
+if TYPE_CHECKING:
+    from tinylm.runtime.classifier import Classifier
+    from tinylm.text.splits import Task
+
+out = Console(soft_wrap=True, highlight=False, markup=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+progress = TerminalProgress(err)
+
+_Output = Annotated[Path, Parameter(name=("--output", "-o"))]
+_Json = Annotated[bool, Parameter(name="--json")]
+_Limits = Annotated[Limits | None, Parameter(name="*", group=Group("Limits", sort_key=6))]
+
+
+def demo(output: _Output = Path("demo"), *, resume: bool = False) -> None:
+    """Show the whole job in five minutes, offline, on the documentation of this machine's Python packages.
+
+    Pre-trains three small members on docstrings, fine-tunes them to tell which library a text documents, lets
+    them vote, and compares. Leaves a model folder and report.html.
+
+    Args:
+        output: folder to write.
+        resume: go on with a demo that was interrupted.
+    """
+    from tinylm.study.demo import run_demo
+
+    rows, next_steps = run_demo(output, resume=resume, progress=progress)
+    out.print(rows_table("Which library does this text document?", rows))
+    out.print(f"\nThe report, with loss curves: {output / 'report.html'}\n\nWhat to type next:")
+    for step in next_steps:
+        out.print(f"  # {step.what}", style="dim")
+        out.print(f"  {step.command}")
+
+
+def train(
+    *,
+    step: Annotated[Train, FLAT],
+    output: _Output,
+    compare: bool = False,
+    resume: bool = False,
+    json_output: _Json = False,
+) -> None:
+    """Pre-train members on a corpus, fine-tune them to a task, and evaluate their vote on its test part.
+
+    Args:
+        output: folder to write.
+        compare: also measure tf-idf with a linear SVM, and the same members from scratch.
+        resume: go on with what the output folder holds; finished members are kept.
+        json_output: print the results as JSON.
+    """
+    task = step.task.load(step.finetune.seed)
+    committee = step.run(output, task=task, resume=resume, progress=progress)
+    finetuning = Finetune(output, task=step.task, members=len(committee), vote=step.vote, settings=step.finetune)
+    _evaluate_and_compare(output, finetuning, committee, task, compare=compare, json_output=json_output)
+
+
+def pretrain(*, step: Annotated[Pretrain, FLAT], output: _Output, resume: bool = False) -> None:
+    """Pre-train members on unlabelled text.
+
+    Args:
+        output: folder to write.
+        resume: go on with what the output folder holds; finished members are kept, and --members may be raised.
+    """
+    base = step.run(output, resume=resume, progress=progress)
+    if int(os.environ.get("RANK", "0")) == 0:
+        out.print(f"{len(base.members)} pre-trained member(s) in {base.folder}; next:")
+        out.print(f"  tinylm finetune {shlex.quote(str(output))} --task labels.csv -o model")
+
+
+def finetune(
+    step: Annotated[Finetune, FLAT],
+    *,
+    output: _Output,
+    compare: bool = False,
+    resume: bool = False,
+    json_output: _Json = False,
+) -> None:
+    """Fine-tune pre-trained members to labels, and evaluate their vote on the test part.
+
+    Args:
+        output: folder to write.
+        compare: also measure tf-idf with a linear SVM, and the same members from scratch.
+        resume: go on with what the output folder holds; finished members are kept.
+        json_output: print the results as JSON.
+    """
+    task = step.task.load(step.settings.seed)
+    committee = step.run(output, task=task, resume=resume, progress=progress)
+    _evaluate_and_compare(output, step, committee, task, compare=compare, json_output=json_output)
+
+
+def distill(step: Annotated[Distill, FLAT], *, output: _Output, resume: bool = False) -> None:
+    """Distil a committee into one member, which predicts in a fraction of the time, on text without labels.
+
+    Args:
+        output: folder to write.
+        resume: go on with what the output folder holds.
+    """
+    step.run(output, resume=resume, progress=progress)
+    out.print(f"The model is in {output}; next:")
+    out.print(f"  tinylm evaluate {shlex.quote(str(output))} labels.csv")
+
+
+def evaluate(model: Path, task: Annotated[TaskSource, TASK], *, json_output: _Json = False) -> None:
+    """Measure a model on labelled text.
+
+    The source it was trained on gives the test part of that training; another file is taken whole.
+
+    Args:
+        model: folder of a trained model.
+        json_output: print the measures as JSON.
+    """
+    from tinylm.evaluation.committees import evaluate_committee
+    from tinylm.evaluation.examples import examples_to_evaluate
+    from tinylm.runtime.loading import load
+
+    committee = load(model, threads=os.cpu_count() or 1)
+    examples = examples_to_evaluate(model, committee.labels, task, None)
+    measured = evaluate_committee(committee, examples)
+    if json_output:
+        out.print_json(data=evaluation_json(measured, committee.labels))
+    else:
+        out.print("\n".join(evaluation_lines(measured, committee.labels)))
+
+
+def predict(
+    model: Path,
+    /,
+    *texts: str,
+    file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = None,
+    text_column: str | None = None,
+    json_output: _Json = False,
+) -> None:
+    """Label texts, in their order: arguments, a file, or standard input with one text a line.
+
+    Prints label, probability and text with tabs between them.
+
+    Args:
+        model: folder of a trained model.
+        texts: texts to label.
+        file: a file of texts, in any format that a task may have.
+        text_column: column of the text; found by the usual names.
+        json_output: print one JSON object a text, with the probability of each label and the disagreement.
+    """
+    from tinylm.runtime.loading import load
+
+    if texts and file is not None:
+        raise InputError("texts are given both as arguments and in a file; give one of them")
+    committee = load(model)
+    for block in blocks(texts, file, text_column, err):
+        for text, prediction in zip(block, committee.predictions(block), strict=True):
+            line = prediction_json(prediction) if json_output else prediction_line(text, prediction)
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+
+def export(
+    step: Annotated[Export, FLAT],
+    *,
+    output: _Output,
+    int8: bool = False,
+    int4: bool = False,
+    task: Annotated[TaskSource | None, TASK] = None,
+) -> None:
+    """Write a model as one small folder that loads in a blink and predicts without torch.
+
+    The written model is checked against the trained one; where the check fails, nothing is left behind.
+
+    Args:
+        output: folder to write.
+        int8: store and multiply weights in 8 bits: a quarter of the size, several times as fast.
+        int4: matrices in 4 bits, embeddings in 8: faster still where many wide members vote.
+    """
+    if int8 and int4:
+        raise InputError("--int8 and --int4 are given; give one of them")
+    precision = "int8" if int8 else "int4" if int4 else step.precision
+    report = replace(step, precision=precision, task=task).run(output, progress=progress)
+    out.print("\n".join(export_lines(report)))
+    out.print("Next:")
+    out.print(f"  tinylm predict {shlex.quote(str(output))} 'a text'")
+
+
+def serve(
+    model: Path,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: int = 1,
+    threads: int = 1,
+    token_file: Path | None = None,
+    limits: _Limits = None,
+) -> None:
+    """Predict over HTTP, with a page to try the model on at / and a reference of requests and responses at /docs.
+
+    Args:
+        model: folder of a trained model.
+        host: address to listen on; only this machine reaches the default.
+        port: port to listen on; 0 takes a free one.
+        workers: processes that predict, each with the model.
+        threads: that compute in each of them.
+        token_file: file of a token that clients must send; else TINYLM_TOKEN, else none is required.
+    """
+    from tinylm.serving.server import serve as serve_model
+
+    serve_model(
+        model,
+        host=host,
+        port=port,
+        workers=workers,
+        threads=threads,
+        limits=limits,
+        token_file=token_file,
+        progress=progress,
+    )
+
+
+def _evaluate_and_compare(
+    output: Path, step: Finetune, committee: "Classifier", task: "Task", *, compare: bool, json_output: bool
+) -> None:
+    from tinylm.evaluation.committees import evaluate_committee
+    from tinylm.steps.base import open_base
+    from tinylm.study.comparison import compare as compare_with_baselines
+
+    measured = evaluate_committee(committee, task.test)
+    rows = []
+    if compare:
+        base = open_base(step.base).first(len(committee))
+        rows = compare_with_baselines(output, base, measured, task, step.settings, committee.vote, progress)
+    if json_output:
+        out.print_json(data={**evaluation_json(measured, committee.labels), "rows": [asdict(row) for row in rows]})
+        return
+    out.print("\n".join(evaluation_lines(measured, committee.labels)))
+    if rows:
+        out.print(rows_table(task.name, rows))
+    out.print(f"The model is in {output}; next:")
+    out.print(f"  tinylm predict {shlex.quote(str(output))} {shlex.quote(task.test.texts[0][:60])}")
+
+
+COMMANDS = (demo, train, pretrain, finetune, distill, evaluate, predict, export, serve)
+"""In the order of `tinylm --help`."""
+
+
+def add_commands(app: App) -> None:
+    """Register all commands."""
+    for command in COMMANDS:
+        app.command(command)
