@@ -84,14 +84,15 @@ def tinylm_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
 
 def tinylm_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
     """Rows padded to their batch's longest, only [CLS] read, sparse gradient of the word embedding."""
-    import torch
+    import numpy as np
 
     from tinylm.model.config import preset
     from tinylm.model.heads import SequenceClassifier, initialise
     from tinylm.text.sources import load_task
-    from tinylm.text.splits import hold_out
+    from tinylm.text.splits import held_out_rows
     from tinylm.tokens.loading import load_tokenizer
-    from tinylm.train.classification import Answered, Classification
+    from tinylm.tokens.encoded import EncodedTexts
+    from tinylm.train.classification import Classification, ClassificationData
     from tinylm.train.finetune import default_learning_rate
     from tinylm.train.precision import choose_precision
     from tinylm.train.settings import FinetuneSettings
@@ -102,11 +103,10 @@ def tinylm_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
     settings = FinetuneSettings(
         steps=pacer.updates, batch_size=BATCH, learning_rate=default_learning_rate(shape), save_every="100h"
     )
-    train, validation = (
-        Answered(part.texts, torch.from_numpy(part.labels))
-        for part in hold_out(task.train, settings.validation_fraction, settings.seed)
-    )
-    two = Answered(validation.texts[:2], validation.answers[:2])
+    sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions)
+    held_out = held_out_rows(task.train, settings.validation_fraction, settings.seed)
+    train = ClassificationData(sequences, task.train.labels, np.flatnonzero(~held_out))
+    two = ClassificationData(sequences, task.train.labels, np.flatnonzero(held_out)[:2])
     model = SequenceClassifier(shape, len(task.labels))
     initialise(model, settings.seed)
     job = Classification("fine-tuning", model, tokenizer, train, two, settings)

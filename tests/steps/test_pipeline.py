@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from cli_fixtures import contents, environment, rows, write_csv, write_help_desk
+from tinylm.steps.pipeline import open_base, train
 
 import tinylm
 from tinylm.core.errors import InputError, InterruptedByUserError
@@ -15,7 +16,6 @@ from tinylm.core.progress import Silent
 from tinylm.evaluation.examples import examples_to_evaluate
 from tinylm.evaluation.out_of_fold import open_out_of_fold
 from tinylm.model.config import preset
-from tinylm.steps.pipeline import open_base, train
 from tinylm.text.sources import TaskSource, load_task
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.train.distributed import DistributedContext

@@ -9,7 +9,7 @@ import tinylm
 from tinylm.core.progress import Silent
 from tinylm.evaluation.committees import evaluate_committee
 from tinylm.runtime.loading import open_checkpoint
-from tinylm.steps.pipeline import open_base
+from tinylm.steps.base import open_base
 from tinylm.study.comparison import RESULTS, compare
 from tinylm.text.sources import load_task
 from tinylm.train.settings import FinetuneSettings

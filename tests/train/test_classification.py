@@ -1,5 +1,6 @@
 """What classifiers are trained on: words that are hidden are not there, and an answer may be shared by classes."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -8,8 +9,8 @@ from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd
 from tinylm.model.heads import SequenceClassifier
 from tinylm.tokens.encoded import EncodedTexts
 from tinylm.train.classification import (
-    Answered,
     Classification,
+    ClassificationData,
     class_logits,
     default_word_dropout,
     drop_words,
@@ -118,8 +119,10 @@ def make_job(classifier, documents, tokenizer):
     """Makes jobs to tell three classes."""
 
     def make(answers=CLASSES, *, texts=None, label_smoothing=0.0, **settings) -> Classification:
-        train = Answered(texts or documents[:60], answers)
-        held = Answered(documents[60:100], answers[:40])
+        train, held = (
+            ClassificationData(EncodedTexts(part, tokenizer, 16), targets.numpy(), np.arange(len(part)))
+            for part, targets in ((texts or documents[:60], answers), (documents[60:100], answers[:40]))
+        )
         chosen = FinetuneSettings(**({"steps": 1, "batch_size": 8, "dropout": 0.0} | settings))
         return Classification("test", classifier(), tokenizer, train, held, chosen, label_smoothing=label_smoothing)
 

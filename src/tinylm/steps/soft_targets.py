@@ -21,7 +21,7 @@ from tinylm.tokens.wordpiece import Tokenizer
 
 _FILE, _PARTIAL = "soft-targets.f32", "soft-targets.partial"
 _CHUNK = 1024
-"""Texts between two writes; a multiple of what the classifier predicts together, so that a resumed run has its batches."""
+"""Texts between two writes: a multiple of what the classifier batches, so that a resumed run has the same batches."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from tinylm.core.files import write_json
 from tinylm.core.progress import Progress
 from tinylm.evaluation.committees import CommitteeEvaluation, evaluate_committee
 from tinylm.evaluation.metrics import accuracy_interval
-from tinylm.steps.pipeline import SCRATCH, Base, finetune_committee
+from tinylm.steps.base import Base
+from tinylm.steps.finetune import finetune_committee
 from tinylm.study.baselines import tfidf_svm
 from tinylm.study.report import ResultRow
 from tinylm.text.splits import Task
@@ -21,6 +22,8 @@ from tinylm.train.member import TRAINING
 from tinylm.train.settings import FinetuneSettings
 
 RESULTS = "results.json"
+SCRATCH = "scratch"
+"""Folder of the members from scratch, in that of the committee."""
 
 
 def compare(

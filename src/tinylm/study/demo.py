@@ -20,11 +20,15 @@ import torch
 from tinylm.core.files import write_text
 from tinylm.core.progress import Progress
 from tinylm.evaluation.committees import evaluate_committee
-from tinylm.steps import pipeline
+from tinylm.steps.base import PRETRAINED, open_base
+from tinylm.steps.pretrain import Pretrain
+from tinylm.steps.train import Train
 from tinylm.study.charts import Chart, Curve, Reference
 from tinylm.study.comparison import compare
 from tinylm.study.library_task import library_task
 from tinylm.study.report import NextStep, ResultRow, write_report
+from tinylm.text.corpus import CorpusSource
+from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Task
 from tinylm.train.member import TRAINING
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
@@ -56,17 +60,13 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
     corpus, task = library_task()
     progress.finish()
     finetuning = FinetuneSettings()
-    committee = pipeline.train(
-        corpus,
-        task,
-        output=output,
-        members=_MEMBERS,
-        pretraining=PretrainSettings(budget=_BUDGET),
-        finetuning=finetuning,
-        resume=resume,
-        progress=progress,
+    step = Train(
+        pretrain=Pretrain(corpus=CorpusSource(corpus), members=_MEMBERS, settings=PretrainSettings(budget=_BUDGET)),
+        task=TaskSource(task.name),
+        finetune=finetuning,
     )
-    base = pipeline.open_base(output)
+    committee = step.run(output, task=task, resume=resume, progress=progress)
+    base = open_base(output)
     measured = evaluate_committee(committee, task.test)
     rows = compare(output, base, measured, task, finetuning, committee.vote, progress)
     _write_labels(output / LABELS, task)
@@ -116,7 +116,7 @@ def _write_labels(folder: Path, task: Task) -> None:
 
 
 def _charts(output: Path) -> Iterator[Chart]:
-    pretrained = sorted((output / pipeline.PRETRAINED).glob("member-*"))
+    pretrained = sorted((output / PRETRAINED).glob("member-*"))
     entropy = json.loads((pretrained[0] / TRAINING).read_text(encoding="utf-8"))["unigram_entropy"]
     yield Chart(
         "Pre-training: predicting the words of a passage and of its neighbour",

@@ -1,18 +1,18 @@
 """The job of fine-tuning and of distillation: tell the class of a text, as labels or another model answer it."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tinylm.core.progress import Progress
 from tinylm.model.heads import SequenceClassifier
-from tinylm.tokens.encoded import EncodedTexts
+from tinylm.tokens.sequences import Sequences
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.member import finish_member, partial_folder, settle_precision
@@ -24,16 +24,31 @@ _PREDICTION_BATCH = 64
 
 
 @dataclass(frozen=True)
-class Answered:
-    """Texts and what a model should answer.
+class ClassificationData:
+    """Sequences of token ids and their targets; both may be views of files, of which batches alone are read."""
 
-    Attributes:
-        texts: n of them.
-        answers: (n,) int64 classes, or (n, classes) float32 probabilities.
-    """
+    sequences: Sequences
+    """n of them."""
+    targets: npt.NDArray[np.int64] | npt.NDArray[np.float32]
+    """(n,) classes, or (n, classes) probabilities."""
+    indices: npt.NDArray[np.int64]
+    """Which of the n belong to this part."""
 
-    texts: Sequence[str]
-    answers: Tensor
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """(len(self),) token ids of each sequence of this part."""
+        return self.sequences.lengths[self.indices]
+
+    def fetch(self, chosen: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+        """Sequences of this part, by number: (B,) to (B, T) padded ids."""
+        return self.sequences.fetch(self.indices[chosen])
+
+    def targets_of(self, chosen: npt.NDArray[np.integer]) -> Tensor:
+        """Their targets: (B,) or (B, classes)."""
+        return torch.from_numpy(np.ascontiguousarray(self.targets[self.indices[chosen]]))
 
 
 class Classification(Job):
@@ -61,8 +76,8 @@ class Classification(Job):
         name: str,
         model: SequenceClassifier,
         tokenizer: Tokenizer,
-        train: Answered,
-        validation: Answered,
+        train: ClassificationData,
+        validation: ClassificationData,
         settings: ClassificationSettings,
         *,
         label_smoothing: float = 0.0,
@@ -71,14 +86,11 @@ class Classification(Job):
         self.name, self._model = name, model
         self.tokenizer, self._smoothing, self.head_lr_multiplier = tokenizer, label_smoothing, head_lr_multiplier
         given = settings.word_dropout
-        self._word_dropout = default_word_dropout(len(train.texts)) if given is None else given
+        self._word_dropout = default_word_dropout(len(train)) if given is None else given
         self.settings = replace(settings, word_dropout=self._word_dropout)
-        length = model.config.positions
-        self._train = EncodedTexts(train.texts, tokenizer, length)
-        self._lengths = self._train.lengths
-        self._targets = train.answers
-        self._held = EncodedTexts(validation.texts, tokenizer, length)
-        self._held_answers = validation.answers
+        self._train, self._validation = train, validation
+        self._lengths = train.lengths
+        self._validation_targets = validation.targets_of(np.arange(len(validation)))
         self._order = LengthGroupedSampler(self._lengths, settings.batch_size, settings.seed)
         self._special = torch.tensor([tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id])
         self.batches_per_epoch = self._order.batches_per_epoch
@@ -94,7 +106,7 @@ class Classification(Job):
         """The whole batch of an update."""
         indices = self._order.batch(step)
         ids, lengths = torch.from_numpy(self._train.fetch(indices)), self._lengths[indices]
-        targets = self._targets[torch.from_numpy(indices)]
+        targets = self._train.targets_of(indices)
         return Batch(ids, pad_mask(ids, lengths), None, targets, len(indices), int(lengths.sum()))
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -109,9 +121,9 @@ class Classification(Job):
 
     def validate(self) -> dict[str, float]:
         """The share of held-out texts whose most probable class is found, and the mean loss."""
-        logits, answers = class_logits(self.model, self._held), self._held_answers
-        best = answers if answers.ndim == 1 else answers.argmax(1)
-        loss = functional.cross_entropy(logits, answers)
+        logits, targets = class_logits(self.model, self._validation), self._validation_targets
+        best = targets if targets.ndim == 1 else targets.argmax(1)
+        loss = functional.cross_entropy(logits, targets)
         return {"accuracy": (logits.argmax(1) == best).double().mean().item(), "loss": loss.item()}
 
     def sparse_parameters(self) -> nn.Parameter:
@@ -180,7 +192,7 @@ def drop_words(
     return kept if mask is None else kept & mask
 
 
-def class_logits(model: SequenceClassifier, texts: EncodedTexts) -> Tensor:
+def class_logits(model: SequenceClassifier, texts: Sequences | ClassificationData) -> Tensor:
     """Logits of every text, in their order, computed on batches of like length: (texts, classes) float32 on the CPU."""
     device = model.classifier.weight.device
     lengths = texts.lengths

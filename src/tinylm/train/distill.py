@@ -1,18 +1,16 @@
 """Distillation: one member learns to answer as its committee does (Hinton et al., 2015), on text without labels."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from tinylm.core.progress import Progress
 from tinylm.model.checkpoint import load_classifier
 from tinylm.tokens.loading import load_tokenizer
-from tinylm.tokens.sequences import split_documents
-from tinylm.train.classification import Answered, Classification, train_classifier
+from tinylm.tokens.sequences import Sequences, split_documents
+from tinylm.train.classification import Classification, ClassificationData, train_classifier
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.finetune import default_learning_rate
 from tinylm.train.settings import DistillSettings
@@ -24,8 +22,8 @@ def distill_member(
     folder: Path,
     index: int,
     start: Path,
-    texts: Sequence[str],
-    answers: npt.NDArray[np.float32],
+    sequences: Sequences,
+    targets: npt.NDArray[np.float32],
     settings: DistillSettings,
     processes: DistributedContext,
     progress: Progress,
@@ -38,8 +36,8 @@ def distill_member(
         folder: where the finished model goes.
         index: which member.
         start: the folder of a fine-tuned member, whose weights it starts from.
-        texts: n of them, no two alike.
-        answers: (n, classes) probabilities that the committee gives them.
+        sequences: n of them, no two alike.
+        targets: (n, classes) probabilities that the committee gives them, possibly memory-mapped.
         settings: how to train.
         processes: this process.
         progress: who listens.
@@ -52,12 +50,12 @@ def distill_member(
     model, labels = load_classifier(start)
     tokenizer = load_tokenizer(start)
     train, validation = (
-        Answered([texts[index] for index in part], torch.from_numpy(answers[part]))
-        for part in split_documents(len(texts), settings.seed, fraction=0.1)
+        ClassificationData(sequences, targets, part)
+        for part in split_documents(len(sequences), settings.seed, fraction=0.1)
     )
     settings = replace(settings, learning_rate=settings.learning_rate or default_learning_rate(model.config))
     settings = settings.ending(steps=_UPDATES)
     name = f"distilling into member {index}"
     job = Classification(name, model.to(processes.device), tokenizer, train, validation, settings)
-    measured = f"agreement with the committee on {len(validation.texts):,} unseen texts"
+    measured = f"agreement with the committee on {len(validation):,} unseen texts"
     train_classifier(job, folder, labels, measured, processes, progress)

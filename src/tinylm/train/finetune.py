@@ -4,16 +4,17 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import member_seed
 from tinylm.model.checkpoint import load_masked_language_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import SequenceClassifier, initialise
-from tinylm.text.splits import Task, hold_out
+from tinylm.text.splits import Task, held_out_rows
+from tinylm.tokens.encoded import EncodedTexts
 from tinylm.tokens.wordpiece import Tokenizer
-from tinylm.train.classification import Answered, Classification, train_classifier
+from tinylm.train.classification import Classification, ClassificationData, train_classifier
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.settings import FinetuneSettings
 
@@ -61,13 +62,14 @@ def finetune_member(
         InputError: a label has too few examples, the disk is too full, or the checkpoint is of another model.
     """
     seed = member_seed(settings.seed, index)
-    train, validation = (
-        Answered(part.texts, torch.from_numpy(part.labels))
-        for part in hold_out(task.train, settings.validation_fraction, seed)
-    )
     model = _start(start, len(task.labels), seed).to(processes.device)
+    sequences = EncodedTexts(task.train.texts, tokenizer, model.config.positions)
+    held_out = held_out_rows(task.train, settings.validation_fraction, seed)
+    train, validation = (
+        ClassificationData(sequences, task.train.labels, np.flatnonzero(part)) for part in (~held_out, held_out)
+    )
     member = replace(settings, seed=seed, learning_rate=settings.learning_rate or default_learning_rate(model.config))
-    member = member.ending(steps=default_updates(len(train.texts), settings.batch_size))
+    member = member.ending(steps=default_updates(len(train), settings.batch_size))
     name = f"fine-tuning {'member' if isinstance(start, Path) else 'from scratch, member'} {index}"
     job = Classification(
         name,
