@@ -10,7 +10,7 @@ import pytest
 from cli_fixtures import rows, write_csv
 from voters import write_voters
 
-from tinylm.exporting.exporter import export
+from tinylm.steps.export import export
 
 # The finder refuses what the base installation does not have, as if it were not installed.
 _BARE = """

@@ -118,7 +118,11 @@ def test_train_is_pretrain_and_finetune_and_evaluate(own):
     weights = [Path(name, "member-0", "model.safetensors").read_bytes() for name in ("apart", "together")]
     assert weights[0] == weights[1]
     evaluated = json.loads(call("evaluate", "apart", "labels.csv", "--json").out)
-    assert evaluated == {key: value for key, value in json.loads(apart.out).items() if key != "rows"}
+    trained = {key: value for key, value in json.loads(apart.out).items() if key != "rows"}
+    # One is computed with one thread, the other with all: sums differ in their last digits.
+    for measured in (evaluated, trained):
+        measured["expected_calibration_error"] = pytest.approx(measured["expected_calibration_error"], abs=1e-6)
+    assert evaluated == trained
 
 
 def test_train_reads_its_task_once(own, monkeypatch):

@@ -14,8 +14,8 @@ from tinylm.core.progress import Silent
 from tinylm.core.runs import claim
 from tinylm.evaluation.out_of_fold import open_out_of_fold
 from tinylm.exporting import exporter, parity
-from tinylm.exporting.exporter import export
 from tinylm.runtime.loading import load
+from tinylm.steps.export import export
 from tinylm.text.sources import TaskSource
 
 

@@ -10,10 +10,10 @@ from voters import LABELS, torch_votes, write_member, write_voters
 
 from tinylm.committee import voting
 from tinylm.core.errors import InputError
-from tinylm.exporting.exporter import export
 from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd
 from tinylm.runtime import classifier as classifier_module
 from tinylm.runtime.loading import load
+from tinylm.steps.export import export
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from voters import LABELS, write_member, write_voters
 
 from tinylm.committee.files import COMMITTEE
 from tinylm.core.errors import InputError
-from tinylm.exporting.exporter import export
 from tinylm.runtime.loading import load
+from tinylm.steps.export import export
 
 
 @pytest.fixture

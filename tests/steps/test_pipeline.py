@@ -1,5 +1,6 @@
 """The Python interface, and the steps that it shares with the command line."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from cli_fixtures import contents, environment, rows, write_csv, write_help_desk
-from tinylm.steps.pipeline import open_base, train
 
 import tinylm
 from tinylm.core.errors import InputError, InterruptedByUserError
@@ -16,7 +16,14 @@ from tinylm.core.progress import Silent
 from tinylm.evaluation.examples import examples_to_evaluate
 from tinylm.evaluation.out_of_fold import open_out_of_fold
 from tinylm.model.config import preset
+from tinylm.runtime.classifier import Classifier
+from tinylm.steps import soft_targets
+from tinylm.steps.base import open_base
+from tinylm.steps.pretrain import Pretrain
+from tinylm.steps.train import Train
+from tinylm.text.corpus import CorpusSource
 from tinylm.text.sources import TaskSource, load_task
+from tinylm.tokens.encoded import EncodedTexts
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.finetune import finetune_member
@@ -49,7 +56,7 @@ def test_all_public_names_can_be_had_and_others_cannot():
 
 
 def test_without_torch_a_name_says_what_to_install():
-    code = "import sys; sys.modules['torch'] = None; import tinylm; tinylm.finetune"
+    code = "import sys; sys.modules['torch'] = None; import tinylm; tinylm.finetune('base', 'labels.csv')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
     told = "tinylm.finetune needs the `train` extra; install it with: pip install 'tinylm[train]'"
     assert done.stderr.strip().endswith(told)
@@ -67,15 +74,15 @@ def test_each_public_name_stays_what_it_was_once_everything_is_imported():
 def test_without_an_output_the_cache_keeps_what_was_done_and_finds_it_again(desk, tmp_path, monkeypatch):
     monkeypatch.setenv("TINYLM_CACHE", str(tmp_path))
     documents = (desk / "notes.txt").read_text().splitlines()
-    base = tinylm.pretrain(documents, **TINY)
+    base = tinylm.pretrain(documents, **TINY, members=1)
     assert base.folder.is_relative_to(tmp_path)
     committee = tinylm.finetune(base, desk / "labels.csv", **SHORT)
     before = contents(tmp_path)
-    assert tinylm.pretrain(documents, **TINY) == base
+    assert tinylm.pretrain(documents, **TINY, members=1) == base
     again = tinylm.finetune(base, desk / "labels.csv", **SHORT)
     assert contents(tmp_path) == before, "nothing is trained again"
     assert (again.predict_proba(TEXTS) == committee.predict_proba(TEXTS)).all()
-    assert tinylm.pretrain(documents, **TINY, seed=1).folder != base.folder
+    assert tinylm.pretrain(documents, **TINY, members=1, seed=1).folder != base.folder
     more = tinylm.pretrain(documents, **TINY, members=2)
     assert more.folder == base.folder and len(more.members) == 2
 
@@ -90,15 +97,14 @@ def test_a_saved_committee_is_loaded_as_it_was(desk, tmp_path):
 
 
 def test_train_is_pretrain_and_finetune(desk, tmp_path):
-    committee = train(
-        desk / "notes.txt",
-        desk / "labels.csv",
-        output=tmp_path / "out",
-        members=2,
-        preset="bert-1-w128",
-        pretraining=PretrainSettings(**SHORT),
-        finetuning=FinetuneSettings(**SHORT),
+    step = Train(
+        pretrain=Pretrain(
+            corpus=CorpusSource(desk / "notes.txt"), preset="bert-1-w128", settings=PretrainSettings(**SHORT)
+        ),
+        task=TaskSource(str(desk / "labels.csv")),
+        finetune=FinetuneSettings(**SHORT),
     )
+    committee = step.run(tmp_path / "out")
     apart = tinylm.finetune(desk / "base", desk / "labels.csv", output=tmp_path / "apart", **SHORT)
     assert (committee.predict_proba(TEXTS) == apart.predict_proba(TEXTS)).all()
 
@@ -236,7 +242,7 @@ def test_members_are_judges_of_what_they_did_not_train_on(desk, teacher, monkeyp
     learnt = []
 
     def learn(name, model, tokenizer, train, *_, **__):
-        learnt.append(set(train.texts))
+        learnt.append({task.train.texts[index] for index in train.indices})
         raise InterruptedByUserError
 
     monkeypatch.setattr("tinylm.train.finetune.Classification", learn)
@@ -263,19 +269,52 @@ def test_members_are_judges_of_what_they_did_not_train_on(desk, teacher, monkeyp
 def test_each_text_is_asked_once_and_answered_by_the_vote(teacher, tmp_path, monkeypatch):
     learnt = {}
 
-    def learn(folder, _, start, texts, answers, *__):
-        learnt.update(folder=folder, start=start, texts=texts, answers=answers)
+    def learn(folder, _, start, sequences, targets, *__):
+        learnt.update(folder=folder, start=start, sequences=sequences, targets=targets)
         raise InterruptedByUserError
 
-    monkeypatch.setattr("tinylm.steps.pipeline.distill_member", learn)
+    monkeypatch.setattr("tinylm.train.distill.distill_member", learn)
     texts = [text for text, _ in rows(300, 6)]
     with pytest.raises(InterruptedByUserError):
         tinylm.distill(teacher, [*texts, *texts[:50], " "], output=tmp_path / "out", **SHORT)
     assert (learnt["folder"], learnt["start"]) == (tmp_path / "out" / "member-0", teacher / "member-0")
-    assert learnt["texts"] == texts
+    encoded = EncodedTexts(texts, load_tokenizer(teacher / "member-0"), 128)
+    everything = np.arange(len(texts))
+    assert np.array_equal(learnt["sequences"].fetch(everything), encoded.fetch(everything))
     expected = tinylm.load(teacher).predict_proba(texts)
-    np.testing.assert_allclose(learnt["answers"], expected, atol=1e-6)
-    assert learnt["answers"].dtype == np.float32
+    np.testing.assert_allclose(learnt["targets"], expected, atol=1e-6)
+    assert isinstance(learnt["targets"], np.memmap)
+
+
+def test_distill_resumes_the_predictions_of_the_committee(teacher, desk, tmp_path, monkeypatch):
+    monkeypatch.setattr(soft_targets, "_CHUNK", 256)
+    texts = [text for text, _ in rows(900, 6)]
+    predicted: list[int] = []
+    predict_proba = Classifier.predict_proba
+
+    def interrupted(self, given):
+        if len(predicted) == 2:
+            predicted.append(0)
+            raise KeyboardInterrupt
+        predicted.append(len(given))
+        return predict_proba(self, given)
+
+    monkeypatch.setattr(Classifier, "predict_proba", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tinylm.distill(teacher, texts, output=tmp_path / "out", **SHORT)
+    tinylm.distill(teacher, texts, output=tmp_path / "out", resume=True, **SHORT)
+    assert predicted == [256, 256, 0, 256, 132], "each text once, though the run was cut off"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["committee.json", "member-0", "run.json"]
+
+
+def test_distill_does_not_predict_again_for_a_member_that_is_to_be_finished(teacher, tmp_path, monkeypatch):
+    texts = [text for text, _ in rows(300, 6)]
+    monkeypatch.setattr("tinylm.train.distill.distill_member", lambda *_: (_ for _ in ()).throw(InterruptedByUserError))
+    with pytest.raises(InterruptedByUserError):
+        tinylm.distill(teacher, texts, output=tmp_path / "out", **SHORT)
+    monkeypatch.undo()
+    monkeypatch.setattr(Classifier, "predict_proba", lambda *_: pytest.fail("the committee predicted again"))
+    tinylm.distill(teacher, texts, output=tmp_path / "out", resume=True, **SHORT)
 
 
 def test_each_pupil_begins_with_its_own_member_and_they_vote_as_their_teacher(teacher, desk, tmp_path):
@@ -288,12 +327,12 @@ def test_each_pupil_begins_with_its_own_member_and_they_vote_as_their_teacher(te
     both = tinylm.distill(teacher, desk / "notes.txt", **asked, members=2, resume=True, progress=heard)
     np.testing.assert_allclose(both.votes(TEXTS), votes, atol=1e-6)
     assert both.vote == "logit"
-    assert heard.said[0] == f"member 0 is taught already: {tmp_path / 'out' / 'member-0'}"
+    assert heard.said[0] == f"member 0 is distilled already: {tmp_path / 'out' / 'member-0'}"
     assert heard.said[1].startswith("distilling into member 1: 1 updates in ")
 
 
 def test_no_more_pupils_than_members(teacher, desk, tmp_path):
-    for members, message in ((3, "has 2 members to teach, not 3; ask for no more than it has"), (0, "members is 0")):
+    for members, message in ((3, "has 2 members, not 3; distil into no more than it has"), (0, "members is 0")):
         with pytest.raises(InputError, match=message):
             tinylm.distill(teacher, desk / "notes.txt", output=tmp_path / "out", members=members, **SHORT)
     assert not (tmp_path / "out").exists()
@@ -349,5 +388,35 @@ def test_a_finished_pupil_is_left_alone_and_must_be_asked_for_as_it_was(pupil, t
             tinylm.distill(**given, resume=True)
     assert heard.said == []
     tinylm.distill(teacher, desk / "notes.txt", **asked, resume=True)
-    assert heard.said == [f"member 0 is taught already: {pupil / 'member-0'}"]
+    assert heard.said == [f"member 0 is distilled already: {pupil / 'member-0'}"]
     assert before == {path: path.stat().st_mtime_ns for path in pupil.glob("member-0/*")} and len(before) > 4
+
+
+def test_finetune_notices_that_its_base_was_trained_again(desk, tmp_path, monkeypatch):
+    """By the weights, since the path is the same."""
+    monkeypatch.setenv("TINYLM_CACHE", str(tmp_path / "cache"))
+    base, out = tmp_path / "base", tmp_path / "out"
+    tinylm.pretrain(desk / "notes.txt", output=base, **TINY)
+    cached = tinylm.finetune(base, desk / "labels.csv", **SHORT)
+    tinylm.finetune(base, desk / "labels.csv", output=out, **SHORT)
+    shutil.rmtree(base)
+    tinylm.pretrain(desk / "notes.txt", output=base, **TINY, seed=1)
+    again = tinylm.finetune(base, desk / "labels.csv", **SHORT)
+    assert not np.allclose(again.predict_proba(TEXTS), cached.predict_proba(TEXTS))
+    with pytest.raises(InputError, match=r"out was started otherwise: member-0 of the base has changed since"):
+        tinylm.finetune(base, desk / "labels.csv", output=out, resume=True, **SHORT)
+
+
+def test_finetune_resumes_with_more_members(desk, tmp_path):
+    tinylm.finetune(desk / "base", desk / "labels.csv", output=tmp_path / "out", members=1, **SHORT)
+    both = tinylm.finetune(desk / "base", desk / "labels.csv", output=tmp_path / "out", resume=True, **SHORT)
+    assert len(both) == 2
+    fewer = tinylm.finetune(
+        desk / "base", desk / "labels.csv", output=tmp_path / "out", members=1, resume=True, **SHORT
+    )
+    assert len(fewer) == 1
+
+
+def test_pretrain_refuses_an_old_name_and_says_the_new_one(desk, tmp_path):
+    with pytest.raises(InputError, match=r"masked_tokens is now called mlm_weight; use that name"):
+        tinylm.pretrain(desk / "notes.txt", output=tmp_path / "base", masked_tokens=1.0)

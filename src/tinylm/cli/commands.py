@@ -3,6 +3,7 @@
 What needs torch or a server is imported when its command runs, so that `tinylm predict` starts at once.
 """
 
+import json
 import os
 import shlex
 import sys
@@ -13,17 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Group, Parameter
 from rich.console import Console
 
-from tinylm.cli.render import (
-    evaluation_json,
-    evaluation_lines,
-    export_lines,
-    prediction_json,
-    prediction_line,
-    rows_table,
-)
-from tinylm.cli.terminal import TerminalProgress
-from tinylm.cli.texts import blocks
 from tinylm.core.errors import InputError
+from tinylm.core.terminal import TerminalProgress
 from tinylm.serving.limits import Limits
 from tinylm.steps.distill import Distill
 from tinylm.steps.export import Export
@@ -31,10 +23,12 @@ from tinylm.steps.finetune import Finetune
 from tinylm.steps.flags import FLAT, TASK
 from tinylm.steps.pretrain import Pretrain
 from tinylm.steps.train import Train
+from tinylm.text.labelling import blocks
 from tinylm.text.sources import TaskSource
 
 if TYPE_CHECKING:
     from tinylm.runtime.classifier import Classifier
+    from tinylm.runtime.predictions import Prediction
     from tinylm.text.splits import Task
 
 out = Console(soft_wrap=True, highlight=False, markup=False)
@@ -56,6 +50,7 @@ def demo(output: _Output = Path("demo"), *, resume: bool = False) -> None:
         output: folder to write.
         resume: go on with a demo that was interrupted.
     """
+    from tinylm.study.comparison import rows_table
     from tinylm.study.demo import run_demo
 
     rows, next_steps = run_demo(output, resume=resume, progress=progress)
@@ -151,9 +146,9 @@ def evaluate(model: Path, task: Annotated[TaskSource, TASK], *, json_output: _Js
     examples = examples_to_evaluate(model, committee.labels, task, None)
     measured = evaluate_committee(committee, examples)
     if json_output:
-        out.print_json(data=evaluation_json(measured, committee.labels))
+        out.print_json(data=measured.as_json(committee.labels))
     else:
-        out.print("\n".join(evaluation_lines(measured, committee.labels)))
+        out.print("\n".join(measured.lines(committee.labels)))
 
 
 def predict(
@@ -182,7 +177,7 @@ def predict(
     committee = load(model)
     for block in blocks(texts, file, text_column, err):
         for text, prediction in zip(block, committee.predictions(block), strict=True):
-            line = prediction_json(prediction) if json_output else prediction_line(text, prediction)
+            line = _json(prediction) if json_output else _line(text, prediction)
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
 
@@ -208,7 +203,7 @@ def export(
         raise InputError("--int8 and --int4 are given; give one of them")
     precision = "int8" if int8 else "int4" if int4 else step.precision
     report = replace(step, precision=precision, task=task).run(output, progress=progress)
-    out.print("\n".join(export_lines(report)))
+    out.print("\n".join(report.lines()))
     out.print("Next:")
     out.print(f"  tinylm predict {shlex.quote(str(output))} 'a text'")
 
@@ -248,12 +243,21 @@ def serve(
     )
 
 
+def _line(text: str, prediction: "Prediction") -> str:
+    return "\t".join((prediction.label, f"{prediction.probability:.3f}", " ".join(text.split())))
+
+
+def _json(prediction: "Prediction") -> str:
+    return json.dumps(asdict(prediction), ensure_ascii=False)
+
+
 def _evaluate_and_compare(
     output: Path, step: Finetune, committee: "Classifier", task: "Task", *, compare: bool, json_output: bool
 ) -> None:
     from tinylm.evaluation.committees import evaluate_committee
     from tinylm.steps.base import open_base
     from tinylm.study.comparison import compare as compare_with_baselines
+    from tinylm.study.comparison import rows_table
 
     measured = evaluate_committee(committee, task.test)
     rows = []
@@ -261,9 +265,9 @@ def _evaluate_and_compare(
         base = open_base(step.base).first(len(committee))
         rows = compare_with_baselines(output, base, measured, task, step.settings, committee.vote, progress)
     if json_output:
-        out.print_json(data={**evaluation_json(measured, committee.labels), "rows": [asdict(row) for row in rows]})
+        out.print_json(data={**measured.as_json(committee.labels), "rows": [asdict(row) for row in rows]})
         return
-    out.print("\n".join(evaluation_lines(measured, committee.labels)))
+    out.print("\n".join(measured.lines(committee.labels)))
     if rows:
         out.print(rows_table(task.name, rows))
     out.print(f"The model is in {output}; next:")

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from cyclopts.config import Dict
 
 from tinylm.cli.commands import COMMANDS, add_commands, err, out, progress
@@ -86,9 +86,7 @@ def _run(arguments: list[str]) -> int:
         finally:
             progress.finish()
     except CycloptsError as error:
-        # A list that is cut short ends in three dots, a sentence in one.
-        said = re.sub(r"(?<!\.)\.$", "", str(error))
-        return _fail(f"{said}; see {_command(arguments)} --help", InputError.exit_code)
+        return _fail(f"{_sentence(error)}; see {_command(arguments)} --help", InputError.exit_code)
     except (InterruptedByUserError, KeyboardInterrupt) as error:
         return _interrupted(str(error) or "interrupted", arguments)
     except TinyLMError as error:
@@ -105,6 +103,16 @@ def _run(arguments: list[str]) -> int:
         where = f" ({error.filename})" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}", TinyLMError.exit_code)
     return 0
+
+
+def _sentence(error: CycloptsError) -> str:
+    """The message without its full stop, and with the flag that is missing of a group of flags."""
+    # A list that is cut short ends in three dots, a sentence in one.
+    message = re.sub(r"(?<!\.)\.$", "", str(error))
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        missing = next((child.name for child in error.argument.children if child.required), "")
+        message = message.replace("parameter * ", f"parameter {missing} ")
+    return message
 
 
 def _command(arguments: Sequence[str]) -> str:

@@ -1,6 +1,8 @@
 """How good a committee is on labelled text: its measures, those of its members, and of every smaller committee."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,39 @@ class CommitteeEvaluation:
     """Accuracy of committees of 1, 2, ... all members, mean over subsets."""
     disagreement: float
     """Mean mutual information between member and prediction, in nats."""
+
+    def lines(self, labels: Sequence[str]) -> list[str]:
+        """The measures for people; `labels` are the names of the classes."""
+        vote = self.committee
+        low, high = vote.interval
+        lines = [
+            f"accuracy {vote.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}) on {vote.n:,} texts",
+            f"macro F1 {vote.macro_f1:.3f}, expected calibration error {vote.expected_calibration_error:.3f}",
+        ]
+        if len(self.members) > 1:
+            sizes = ", ".join(f"{size.size}: {size.mean:.1%}" for size in self.sizes)
+            lines.append(f"accuracy by number of members {sizes}; mean disagreement {self.disagreement:.3f} nats")
+        if vote.worst_pairs:
+            lines.append("most often confused:")
+            lines += [f"  {labels[p.true]} taken for {labels[p.predicted]}: {p.count}" for p in vote.worst_pairs]
+        return lines
+
+    def as_json(self, labels: Sequence[str]) -> dict[str, Any]:
+        """The measures for programs, whose keys stay; `labels` are the names of the classes."""
+        vote = self.committee
+        return {
+            "accuracy": vote.accuracy,
+            "accuracy_interval": vote.interval,
+            "macro_f1": vote.macro_f1,
+            "expected_calibration_error": vote.expected_calibration_error,
+            "n": vote.n,
+            "members": self.members,
+            "accuracy_by_size": [asdict(size) for size in self.sizes],
+            "disagreement": self.disagreement,
+            "worst_pairs": [
+                {"true": labels[p.true], "predicted": labels[p.predicted], "count": p.count} for p in vote.worst_pairs
+            ],
+        }
 
 
 def evaluate_committee(committee: Classifier, examples: Examples) -> CommitteeEvaluation:

@@ -46,6 +46,22 @@ class ExportReport:
     drop: AccuracyDrop | None
     """Of quantised weights, where they were requested; they are kept where `precision` is the same as theirs."""
 
+    def lines(self) -> list[str]:
+        """What was exported, and how it compares with the trained model, for people."""
+        lines = [
+            f"{self.folder}: {self.precision}, {self.size / 1e6:.1f} MB",
+            f"float32 is within {self.difference:.0e} of the trained model's probabilities",
+        ]
+        if self.drop is not None:
+            drop = self.drop
+            lines.append(
+                f"accuracy on {drop.texts:,} texts held out of training: {drop.float32:.2%} in float32, "
+                f"{drop.quantized:.2%} in {drop.precision}, "
+                f"{abs(drop.points):.2f} points {'more' if drop.points < 0 else 'less'}; "
+                f"{drop.changed:,} texts get another label"
+            )
+        return lines
+
 
 def accuracy_drop(
     float32: Classifier, quantized: Classifier, precision: Precision, labelled: OutOfFoldExamples

@@ -29,7 +29,7 @@ from tinylm.steps.soft_targets import SoftTargets
 from tinylm.text.corpus import Corpus, CorpusSource
 from tinylm.tokens.encoding import tokenise
 from tinylm.tokens.loading import load_tokenizer
-from tinylm.tokens.sequences import Truncated
+from tinylm.tokens.sequences import Truncated, split_documents
 from tinylm.train.settings import DistillSettings
 
 _TARGETS = "soft-targets"
@@ -99,9 +99,11 @@ class Distill:
         committee = read_committee(self.model)
         for index, target in pending_members(output, self.members, "distilled", progress):
             start = self.model / committee.members[index]
-            soft = SoftTargets.compute(output / _TARGETS, self.model, len(committee.labels), corpus, progress)
             tokenizer = load_tokenizer(start)
             tokens = tokenise(corpus, tokenizer, progress=progress)
+            # Too few texts are refused before the committee predicts any.
+            split_documents(len(tokens), self.settings.seed)
+            soft = SoftTargets.compute(output / _TARGETS, self.model, len(committee.labels), corpus, progress)
             sequences = Truncated(tokens, np.arange(len(tokens)), read_config(start)[0].positions)
             targets = soft.of_readable(corpus, tokenizer)
             distill_member(target, index, start, sequences, targets, self.settings, join_processes(), progress)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from rich.table import Table
 
 from tinylm.committee.files import member_names
 from tinylm.committee.voting import Vote
@@ -78,3 +79,16 @@ def _seconds(members: Iterable[Path]) -> float:
 def _row(name: str, accuracy: float, n: int, seconds: float) -> ResultRow:
     low, high = accuracy_interval(round(accuracy * n), n)
     return ResultRow(name, accuracy, low, high, seconds)
+
+
+def rows_table(title: str, rows: Sequence[ResultRow]) -> Table:
+    """A comparison, its best row in bold."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    table.add_column("accuracy", justify="right")
+    table.add_column("95 % interval", justify="right")
+    best = max(row.accuracy for row in rows)
+    for row in rows:
+        style = "bold" if row.accuracy == best else None
+        table.add_row(row.name, f"{row.accuracy:.1%}", f"{row.low:.1%} to {row.high:.1%}", style=style)
+    return table

@@ -59,7 +59,9 @@ class CorpusSource:
 
     source: Annotated[
         str | Path | Sequence[str] | Corpus,
-        Parameter(name="corpus", accepts_keys=False, n_tokens=1, converter=lambda _, tokens: tokens[0].value),
+        Parameter(
+            name="corpus", metavar="SOURCE", accepts_keys=False, n_tokens=1, converter=lambda _, tokens: tokens[0].value
+        ),
     ]
     """A file, folder, glob, `hf://org/name[/config]`, `docs:`, `wikipedia`, texts in memory, or an open corpus."""
     text_column: Annotated[str | None, Parameter(name="corpus-column")] = None

@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from tinylm.cli import terminal
-from tinylm.cli.terminal import TerminalProgress
+from tinylm.core import terminal
+from tinylm.core.terminal import TerminalProgress
 
 
 @pytest.fixture
