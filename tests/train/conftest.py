@@ -86,7 +86,7 @@ def metrics():
 def job(tokens, tokenizer, tmp_path):
     """Writes what `pretrain_process.py` is to do: runs with settings, each into a folder; returns its arguments."""
 
-    def write(name: str, shape: dict, runs: dict[str, dict]) -> list[str]:
+    def write(name: str, shape: dict, runs: dict[str, dict], **more) -> list[str]:
         vocabulary = tmp_path / "vocabulary"
         vocabulary.mkdir(exist_ok=True)
         tokenizer.save(vocabulary)
@@ -95,9 +95,10 @@ def job(tokens, tokenizer, tmp_path):
             "tokens": str(Path(tokens.ids.filename).parent),
             "tokenizer": str(vocabulary),
             "shape": {"vocab_size": tokenizer.vocab_size, **shape},
+            **more,
             "runs": [{"folder": str(tmp_path / folder), "settings": settings} for folder, settings in runs.items()],
         }
         path.write_text(json.dumps(described))
-        return [str(Path(__file__).with_name("pretrain_process.py")), str(path)]
+        return [str(Path(__file__).parents[1] / "support" / "pretrain_process.py"), str(path)]
 
     return write

@@ -134,3 +134,16 @@ def test_two_processes_make_the_updates_of_one(job, tmp_path, metrics):
         assert len(one) == 9 + 3
         assert two == pytest.approx(one, abs=1e-4), name
         assert one[-1] < one[0] - 0.1
+
+
+def test_trainer_with_a_budget_keeps_two_processes_in_step_where_validation_is_slow_on_one(job, tmp_path):
+    """Learning rate and end of training follow the clock of rank 0 alone: else weights drift, or one process waits."""
+    settings = {"budget": "6s", "batch_size": 16, "precision": "float32"}
+    arguments = job("slow", SHAPE, {"model": settings}, slow_rank=1)
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
+    process = start([*torchrun, *arguments])
+    said = finish(process)
+    assert process.returncode == 0, said
+    one, two = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
+    assert len(one["rates"]) > 1
+    assert one == two

@@ -20,6 +20,7 @@ from tinylm.core.files import write_text
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import torch_generator
 from tinylm.core.signals import stop_signals
+from tinylm.train.clock import Clock
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.optimiser import Optimiser
 from tinylm.train.sampler import Batch
@@ -101,13 +102,11 @@ class Trainer:
             job.model, settings, lazy=job.sparse_parameters(), head_lr_multiplier=job.head_lr_multiplier
         )
         self.wrapped = processes.wrap(job.model)
-        self.steps = settings.steps
+        steps = settings.steps
         if settings.epochs is not None:
-            self.steps = max(1, round(settings.epochs * job.batches_per_epoch))
-        self.budget = seconds_of(settings.budget) if settings.budget else math.inf
+            steps = max(1, round(settings.epochs * job.batches_per_epoch))
+        self.clock = Clock(steps, seconds_of(settings.budget) if settings.budget else math.inf, processes)
         self.peak_rate = settings.learning_rate or 0.0
-        self._validation_seconds = 0.0
-        self._resumed_at = time.perf_counter()
         self._logged = (0.0, 0)
 
     def run(self) -> State:
@@ -122,13 +121,13 @@ class Trainer:
         require_space(self.folder, self.job.model)
         self._restore()
         saved = time.perf_counter()
-        if self.steps is not None:
-            self.progress.start(self.job.name, self.steps, "updates")
+        if self.clock.steps is not None:
+            self.progress.start(self.job.name, self.clock.steps, "updates")
         else:
-            self.progress.start(self.job.name, self.budget, "s")
+            self.progress.start(self.job.name, self.clock.budget, "s")
         with stop_signals(interrupt_on_second=True) as stopped:
             while True:
-                done = self._progress()
+                done = self.clock.progress(self.state.step)
                 if done * self.job.evaluations >= self.state.evaluations or done >= 1:
                     self._validate(done)
                 if done >= 1:
@@ -143,7 +142,7 @@ class Trainer:
                     self._save()
                     saved = time.perf_counter()
         self.progress.finish()
-        self.state.seconds = self._seconds()
+        self.state.seconds = self.clock.seconds()
         return self.state
 
     def _update(self, done: float) -> None:
@@ -167,7 +166,8 @@ class Trainer:
             torch.autograd.backward(loss.sum() * (self.processes.size / batch.weight))
             total += loss[0].item()
         value = self.processes.sum(total) / batch.weight
-        rate = self.peak_rate * learning_rate_factor(done, self.settings.warmup_fraction)
+        middle = self.clock.middle(step, done)
+        rate = self.peak_rate * learning_rate_factor(middle, self.settings.warmup_fraction)
         norm = self.optimiser.update(rate) if math.isfinite(value) else math.nan
         self._check(value, norm)
         self.state.step += 1
@@ -196,15 +196,15 @@ class Trainer:
         self.job.model.train()
         self.state.evaluations += 1
         self.state.validation = measures
-        self._validation_seconds = time.perf_counter() - started
+        self.clock.reserved = time.perf_counter() - started
         self._record({"progress": round(min(done, 1.0), 4), "validation": measures})
 
     def _log(self, loss: float, rate: float) -> None:
-        now = self._seconds()
+        now = self.clock.seconds()
         pace = (self.state.tokens - self._logged[1]) / max(now - self._logged[0], 1e-9)
         validation = "".join(f" · validation {name} {value:.3f}" for name, value in self.state.validation.items())
         facts = f"loss {loss:.3f}{validation} · {pace:,.0f} tokens/s"
-        self.progress.update(now if self.budget < math.inf else self.state.step, facts)
+        self.progress.update(now if self.clock.steps is None else self.state.step, facts)
         if len(self.state.recent_loss) < _LOG_EVERY:
             return
         self._record(
@@ -221,15 +221,14 @@ class Trainer:
     def _record(self, facts: dict[str, Any]) -> None:
         if not self.processes.is_main:
             return
-        line = json.dumps({"step": self.state.step, "seconds": round(self._seconds(), 2), **facts})
+        line = json.dumps({"step": self.state.step, "seconds": round(self.clock.seconds(), 2), **facts})
         with (self.folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         self.state.records += 1
 
     def _save(self) -> None:
         if self.processes.is_main:
-            self.state.seconds = self._seconds()
-            self._resumed_at = time.perf_counter()
+            self.state.seconds = self.clock.seconds()
             save_state(self.folder, self.state, self.job.model, self.optimiser)
 
     def _restore(self) -> None:
@@ -241,20 +240,8 @@ class Trainer:
             metrics = self.folder / METRICS
             lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True) if metrics.exists() else []
             write_text(metrics, "".join(lines[: self.state.records]))
-        self._resumed_at = time.perf_counter()
+        self.clock.resume(self.state.seconds)
         self._logged = (self.state.seconds, self.state.tokens)
-
-    def _seconds(self) -> float:
-        return self.state.seconds + time.perf_counter() - self._resumed_at
-
-    def _progress(self) -> float:
-        if self.steps is not None:
-            return self.state.step / self.steps
-        spent = self.processes.broadcast(self._seconds())
-        # The last validation belongs to the budget, and an update that would end late is not begun.
-        available = self.budget - self._validation_seconds
-        pace = spent / self.state.step if self.state.step else 0.0
-        return 1.0 if spent + pace / 2 >= available else spent / available
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.processes.device, self.precision, enabled=self.precision != torch.float32)
