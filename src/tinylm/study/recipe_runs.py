@@ -13,7 +13,10 @@ import numpy as np
 from tinylm.core.progress import Progress
 from tinylm.evaluation.committees import evaluate_committee
 from tinylm.model.config import DEFAULT_PRESET
-from tinylm.steps import pipeline
+from tinylm.steps.base import Base
+from tinylm.steps.distill import distill
+from tinylm.steps.finetune import finetune_committee
+from tinylm.steps.pretrain import pretrain
 from tinylm.study.baselines import tfidf_svm
 from tinylm.study.baselines_encoders import minilm_finetuned, minilm_regression, model2vec_regression
 from tinylm.study.baselines_fasttext import corpus_vectors, fasttext_classes
@@ -129,7 +132,7 @@ class RecipeRuns:
         budget = levels["shapes_from"] if scratch else levels["budget"]
         base = self._base(recipe.preset, replace(recipe.pretraining, budget=budget, seed=seed))
         task = load_part(levels["task"], seed, self.data_dir, test=self.test)
-        committee = pipeline.finetune_committee(
+        committee = finetune_committee(
             self._folder(levels, seed),
             base.members,
             task,
@@ -161,7 +164,7 @@ class RecipeRuns:
         if not committee.is_dir():
             self.committee(levels, seed)
         part = load_part(levels["task"], seed, self.data_dir, test=self.test)
-        distilled = pipeline.distill(
+        distilled = distill(
             committee,
             _unlabelled(levels["task"], seed, self.data_dir, measured=part),
             output=committee.with_name(f"{committee.name}-distilled"),
@@ -175,9 +178,9 @@ class RecipeRuns:
     def _folder(self, levels: Levels, seed: int) -> Path:
         return RUNS / run_name(self.facts(levels, seed))
 
-    def _base(self, preset: str, settings: PretrainSettings) -> pipeline.Base:
+    def _base(self, preset: str, settings: PretrainSettings) -> Base:
         facts = {"kind": "base", "preset": preset, "settings": asdict(settings), "edition": EDITIONS["pretraining"]}
-        return pipeline.pretrain(
+        return pretrain(
             str(self.data_dir / CORPUS),
             output=RUNS / run_name(facts),
             members=self.members,
