@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tinylm.core.errors import TinyLMError
     from tinylm.runtime.classifier import Classifier
     from tinylm.runtime.loading import load
-    from tinylm.runtime.predictions import Answers, Explanation, Prediction
+    from tinylm.runtime.predictions import Explanation, Prediction, Predictions
     from tinylm.steps.base import Base
     from tinylm.steps.distill import Distill, distill
     from tinylm.steps.export import Export, export
@@ -38,7 +38,7 @@ _HOMES = {
     "Export": "tinylm.steps.export",
     "Distill": "tinylm.steps.distill",
     "CorpusSource": "tinylm.text.corpus",
-    "Answers": "tinylm.runtime.predictions",
+    "Predictions": "tinylm.runtime.predictions",
     "Base": "tinylm.steps.base",
     "Classifier": "tinylm.runtime.classifier",
     "DistillSettings": "tinylm.train.settings",
@@ -56,7 +56,6 @@ _HOMES = {
 }
 
 __all__ = [
-    "Answers",
     "Base",
     "Classifier",
     "CorpusSource",
@@ -67,6 +66,7 @@ __all__ = [
     "Finetune",
     "FinetuneSettings",
     "Prediction",
+    "Predictions",
     "Pretrain",
     "PretrainSettings",
     "TaskSource",

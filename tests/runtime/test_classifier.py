@@ -58,7 +58,7 @@ def test_votes_are_those_of_torch(mixed, folder, texts):
 
 
 def test_a_text_by_itself_gets_the_same_answer(mixed, texts):
-    answers = mixed.answer(texts)
+    answers = mixed.predict_batch(texts)
     for index in (0, 17, 89):
         np.testing.assert_allclose(mixed.votes(texts[index]), answers.votes[:, index], atol=1e-5)
         np.testing.assert_allclose(mixed.predict_proba(texts[index]), answers.probabilities[index], atol=1e-5)
@@ -239,7 +239,7 @@ def test_an_explanation_weighs_the_words(mixed, words):
     ]
     assert sum(word.weight for word in found.words) + found.special == pytest.approx(1, abs=1e-5)
     assert all(word.weight > 0 for word in found.words) and found.special > 0
-    np.testing.assert_allclose(found.answers.probabilities[0], mixed.predict_proba(text), atol=1e-6)
+    np.testing.assert_allclose(found.predictions.probabilities[0], mixed.predict_proba(text), atol=1e-6)
 
 
 def test_an_explanation_of_nothing(mixed):

@@ -61,7 +61,7 @@ def test_what_arrives_meanwhile_is_the_next_batch():
             assert sizes == [1, 8, 2]
             assert batcher.waiting == 0
             for number, answer in enumerate(answers[1:]):
-                alone = FakeClassifier().answer([f"{number}"])
+                alone = FakeClassifier().predict_batch([f"{number}"])
                 np.testing.assert_array_equal(answer.votes, alone.votes)
                 np.testing.assert_array_equal(answer.probabilities, alone.probabilities)
                 np.testing.assert_array_equal(answer.tokens, alone.tokens)
@@ -76,7 +76,7 @@ def test_a_large_request_is_answered_in_pieces_and_in_order():
             texts = [" x" * number for number in range(11)]
             answers = await batcher.answer(texts)
             assert [len(call) for call in classifier.calls] == [4, 4, 3]
-            expected = FakeClassifier().answer(texts)
+            expected = FakeClassifier().predict_batch(texts)
             np.testing.assert_array_equal(answers.votes, expected.votes)
             np.testing.assert_array_equal(answers.probabilities, expected.probabilities)
             np.testing.assert_array_equal(answers.tokens, expected.tokens)
@@ -194,7 +194,7 @@ def test_a_fault_fails_the_request_that_has_it_and_no_other():
                 with pytest.raises(RuntimeError, match="a fault"):
                     await failing
             for answer, text in ((await good, "a"), (await after, "b")):
-                np.testing.assert_array_equal(answer.votes, FakeClassifier().answer([text]).votes)
+                np.testing.assert_array_equal(answer.votes, FakeClassifier().predict_batch([text]).votes)
             assert batcher.waiting == 0
             await batcher.answer(["c"])
 

@@ -31,7 +31,7 @@ def assert_same(given: dict, answers, index: int) -> None:
 def test_it_gives_what_the_model_gives(folder, documents):
     classifier = load(folder)
     texts = [*documents[:50], "", "\x00", "😀", "x" * 5000]
-    expected = classifier.answer(texts)
+    expected = classifier.predict_batch(texts)
     with serving(classifier, batch=16) as served:
         given = served.predict({"texts": texts}).json["predictions"]
         for index, prediction in enumerate(given):
@@ -47,7 +47,7 @@ def test_it_gives_what_the_model_gives(folder, documents):
 
 @pytest.mark.slow
 def test_the_command_line_serves_it(folder, documents):
-    expected = load(folder).answer(documents[:3])
+    expected = load(folder).predict_batch(documents[:3])
     child = subprocess.Popen(
         [TINYLM, "serve", folder, "--port", "0"],
         stderr=subprocess.PIPE,

@@ -394,7 +394,7 @@ def test_many_clients_at_once(served):
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda text: served.predict({"text": text}).json, texts))
     for text, answer in zip(texts, answers, strict=True):
-        expected = FakeClassifier().answer([text]).probabilities[0]
+        expected = FakeClassifier().predict_batch([text]).probabilities[0]
         assert list(answer["probabilities"].values()) == pytest.approx(expected, abs=1e-6)
 
 

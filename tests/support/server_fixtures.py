@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinylm.runtime.predictions import Answers, Explanation, Word
+from tinylm.runtime.predictions import Explanation, Predictions, Word
 from tinylm.serving import stopping
 from tinylm.serving.app import create_app
 from tinylm.serving.limits import Limits
@@ -44,7 +44,7 @@ class FakeClassifier:
     def __len__(self) -> int:
         return self._members
 
-    def answer(self, texts) -> Answers:
+    def predict_batch(self, texts) -> Predictions:
         self.calls.append(list(texts))
         time.sleep(self._seconds)
         assert self.open.wait(20)
@@ -52,14 +52,14 @@ class FakeClassifier:
             raise RuntimeError("a fault")
         votes = np.stack([self._votes(text) for text in texts], axis=1).astype(np.float32)
         tokens = np.array([len(text.split()) + 2 for text in texts])
-        return Answers(self.labels, votes.mean(0), votes, tokens)
+        return Predictions(self.labels, votes.mean(0), votes, tokens)
 
     def explain(self, text: str) -> Explanation:
         found = [match.span() for match in re.finditer(r"\S+", text)]
         words = tuple(
             Word(start, end, 0.8 * (i + 1) / sum(range(len(found) + 1))) for i, (start, end) in enumerate(found)
         )
-        return Explanation(self.answer([text]), words, 0.2 if words else 1.0)
+        return Explanation(self.predict_batch([text]), words, 0.2 if words else 1.0)
 
     def _votes(self, text: str) -> np.ndarray:
         generator = np.random.default_rng(zlib.crc32(text.encode("utf-8", "replace")))

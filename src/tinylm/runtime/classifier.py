@@ -1,4 +1,4 @@
-"""Text in, probabilities out: a committee at work, without torch."""
+"""Classifier: texts to probabilities, without torch."""
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,14 +17,14 @@ from tinylm.core.files import new_folder
 from tinylm.runtime.artefact import ARTEFACT, require_replaceable
 from tinylm.runtime.backends import Backend
 from tinylm.runtime.forward import Outputs, Rows
-from tinylm.runtime.predictions import Answers, Explanation, Prediction, Word
+from tinylm.runtime.predictions import Explanation, Prediction, Predictions, Word
 from tinylm.tokens.wordpiece import Tokenizer
 
 _CHUNK = 256
-"""Texts of a stream that are taken, sorted by length and answered together."""
+"""Texts of a stream that are read, sorted by length and classified together."""
 
 Array = npt.NDArray[np.float32]
-Answer = TypeVar("Answer")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Vocabulary:
 
 
 class Classifier:
-    """A committee that answers; `tinylm.load` opens one. It may be used from several threads at once.
+    """A committee that classifies texts; `tinylm.load` opens one. It may be used from several threads at once.
 
-    Each method that takes `texts` takes one text, a collection of them, or an iterator; it gives one answer, an array
-    or list of them, or an iterator that answers as texts arrive, a few hundred at a time. Answers are in the order of
+    Each method that takes `texts` takes one text, a collection of them, or an iterator; it returns one result, an
+    array or list of them, or an iterator that yields results as texts arrive, a few hundred at a time, in the order of
     the texts. A text is cut to what its members can read before it is tokenised.
 
     Attributes:
@@ -55,7 +55,7 @@ class Classifier:
 
     def __init__(
         self,
-        engine: Backend,
+        backend: Backend,
         vocabularies: Sequence[Vocabulary],
         *,
         members: int,
@@ -65,7 +65,7 @@ class Classifier:
         batch_tokens: int,
         files: Sequence[Path],
     ) -> None:
-        self._engine, self._vocabularies = engine, tuple(vocabularies)
+        self._backend, self._vocabularies = backend, tuple(vocabularies)
         self._members, self._batch_tokens, self._files = members, batch_tokens, tuple(files)
         self.labels, self.vote, self.threads = labels, vote, threads
 
@@ -92,14 +92,15 @@ class Classifier:
             raise InputError(f"abstain is {abstain}; it is a probability, from 0 to 1")
         least = 0.0 if abstain is None else abstain
 
-        def labels(answers: Answers) -> list[str | None]:
-            best = answers.probabilities.argmax(1).tolist()
-            chances = answers.probabilities.max(1).tolist()
+        def labels(predictions: Predictions) -> list[str | None]:
+            best = predictions.probabilities.argmax(1).tolist()
+            probabilities = predictions.probabilities.max(1).tolist()
             return [
-                self.labels[index] if chance >= least else None for index, chance in zip(best, chances, strict=True)
+                self.labels[index] if probability >= least else None
+                for index, probability in zip(best, probabilities, strict=True)
             ]
 
-        return self._ask(texts, labels, list)
+        return self._predict(texts, labels, list)
 
     @overload
     def predict_proba(self, texts: Iterator[str]) -> Iterator[Array]: ...  # type: ignore[overload-overlap]
@@ -107,7 +108,7 @@ class Classifier:
     def predict_proba(self, texts: str | Iterable[str]) -> Array: ...
     def predict_proba(self, texts: str | Iterable[str]) -> Any:
         """The committee's probabilities: (labels,) for one text, (texts, labels) for a collection."""
-        return self._ask(texts, lambda answers: answers.probabilities, np.asarray)
+        return self._predict(texts, lambda predictions: predictions.probabilities, np.asarray)
 
     @overload
     def votes(self, texts: Iterator[str]) -> Iterator[Array]: ...  # type: ignore[overload-overlap]
@@ -115,7 +116,9 @@ class Classifier:
     def votes(self, texts: str | Iterable[str]) -> Array: ...
     def votes(self, texts: str | Iterable[str]) -> Any:
         """Each member's probabilities: (members, labels) for one text, (members, texts, labels) for a collection."""
-        return self._ask(texts, lambda answers: answers.votes.swapaxes(0, 1), lambda votes: votes.swapaxes(0, 1))
+        return self._predict(
+            texts, lambda predictions: predictions.votes.swapaxes(0, 1), lambda votes: votes.swapaxes(0, 1)
+        )
 
     @overload
     def disagreement(self, texts: str) -> float: ...  # type: ignore[overload-overlap]
@@ -125,35 +128,29 @@ class Classifier:
     def disagreement(self, texts: Iterable[str]) -> npt.NDArray[np.float64]: ...
     def disagreement(self, texts: str | Iterable[str]) -> Any:
         """How far the members contradict each other, in nats; see `voting.disagreement`."""
-        return self._ask(texts, lambda answers: answers.disagreement, np.asarray)
+        return self._predict(texts, lambda predictions: predictions.disagreement, np.asarray)
 
     def predictions(self, texts: Iterable[str]) -> Iterator[Prediction]:
         """Predictions as a stream, in the order of the texts."""
-        return self._stream(texts, self._predictions)
+        return self._stream(texts, self._each_prediction)
 
-    def answer(self, texts: Sequence[str]) -> Answers:
-        """Everything that the committee says of some texts.
+    def predict_batch(self, texts: Sequence[str]) -> Predictions:
+        """Probabilities, votes and token counts of some texts.
 
         Raises:
             InputError: a text is not a string.
         """
-        parts = [self._answer(texts[start : start + _CHUNK]) for start in range(0, len(texts), _CHUNK)]
-        if len(parts) == 1:
-            return parts[0]
         none = np.empty((0, len(self.labels)), np.float32)
-        return Answers(
-            self.labels,
-            np.concatenate([none, *(part.probabilities for part in parts)]),
-            np.concatenate([np.stack([none] * len(self)), *(part.votes for part in parts)], axis=1),
-            np.concatenate([np.empty(0, np.int64), *(part.tokens for part in parts)]),
-        )
+        empty = Predictions(self.labels, none, np.stack([none] * len(self)), np.empty(0, np.int64))
+        parts = [self._predict_chunk(texts[start : start + _CHUNK]) for start in range(0, len(texts), _CHUNK)]
+        return Predictions.concatenate(parts or [empty])
 
     def explain(self, text: str) -> Explanation:
-        """An answer, and which words of the text the [CLS] read looks at."""
+        """The prediction for one text, and the attention of the [CLS] readout to its words."""
         rows = self._rows([text])
-        outputs = self._engine.run([_batch([row]) for (row,) in rows])
-        answers = self._answers(outputs.probabilities, outputs.votes, np.array([len(rows[0][0])]))
-        return Explanation(answers, *_weighed(self._vocabularies, text, outputs))
+        outputs = self._backend.run([_batch([row]) for (row,) in rows])
+        predictions = self._to_predictions(outputs.probabilities, outputs.votes, np.array([len(rows[0][0])]))
+        return Explanation(predictions, *_weighed(self._vocabularies, text, outputs))
 
     def save(self, folder: str | Path) -> None:
         """Copy the model's files to a folder, whole or not at all.
@@ -172,44 +169,46 @@ class Classifier:
                 else:
                     shutil.copy(source, temporary)
 
-    def _ask(self, texts: str | Iterable[str], each: Callable[[Answers], Any], together: Callable[[Any], Any]) -> Any:
+    def _predict(
+        self, texts: str | Iterable[str], each: Callable[[Predictions], Any], together: Callable[[Any], Any]
+    ) -> Any:
         if isinstance(texts, str):
-            return each(self._answer([texts]))[0]
+            return each(self._predict_chunk([texts]))[0]
         if isinstance(texts, Iterator):
             return self._stream(texts, each)
-        return together(each(self.answer(list(texts))))
+        return together(each(self.predict_batch(list(texts))))
 
-    def _stream(self, texts: Iterable[str], each: Callable[[Answers], Iterable[Answer]]) -> Iterator[Answer]:
+    def _stream(self, texts: Iterable[str], each: Callable[[Predictions], Iterable[Item]]) -> Iterator[Item]:
         iterator = iter(texts)
         while chunk := list(islice(iterator, _CHUNK)):
-            yield from each(self._answer(chunk))
+            yield from each(self._predict_chunk(chunk))
 
-    def _predictions(self, answers: Answers) -> Iterator[Prediction]:
-        for row, doubt in zip(answers.probabilities, answers.disagreement, strict=True):
+    def _each_prediction(self, predictions: Predictions) -> Iterator[Prediction]:
+        for row, doubt in zip(predictions.probabilities, predictions.disagreement, strict=True):
             best = int(row.argmax())
             probabilities = dict(zip(self.labels, row.tolist(), strict=True))
             yield Prediction(self.labels[best], float(row[best]), probabilities, float(doubt))
 
-    def _answer(self, texts: Sequence[str]) -> Answers:
+    def _predict_chunk(self, texts: Sequence[str]) -> Predictions:
         rows = self._rows(texts)
         tokens = np.array([len(row) for row in rows[0]])
         if len(texts) == 1:
-            outputs = self._engine.run([_batch(of_vocabulary) for of_vocabulary in rows])
-            return self._answers(outputs.probabilities, outputs.votes, tokens)
+            outputs = self._backend.run([_batch(of_vocabulary) for of_vocabulary in rows])
+            return self._to_predictions(outputs.probabilities, outputs.votes, tokens)
         order = np.argsort(tokens, kind="stable")
         parts = [
-            self._engine.run([_batch([of_vocabulary[index] for index in batch]) for of_vocabulary in rows])
+            self._backend.run([_batch([of_vocabulary[index] for index in batch]) for of_vocabulary in rows])
             for batch in _batches(order, tokens, self._batch_tokens)
         ]
         back = np.argsort(order)
         probabilities, votes = (
             np.concatenate(arrays)[back] for arrays in zip(*((p.probabilities, p.votes) for p in parts), strict=True)
         )
-        return self._answers(probabilities, votes, tokens)
+        return self._to_predictions(probabilities, votes, tokens)
 
-    def _answers(self, probabilities: Array, votes: Array, tokens: npt.NDArray[np.int64]) -> Answers:
-        """Answers of what an engine gave, which has the texts before the members."""
-        return Answers(self.labels, probabilities, votes.swapaxes(0, 1), tokens)
+    def _to_predictions(self, probabilities: Array, votes: Array, tokens: npt.NDArray[np.int64]) -> Predictions:
+        """Predictions from what a backend gave, which has the texts before the members."""
+        return Predictions(self.labels, probabilities, votes.swapaxes(0, 1), tokens)
 
     def _rows(self, texts: Sequence[str]) -> list[list[list[int]]]:
         """Rows of ids: for each vocabulary, for each text."""

@@ -41,7 +41,7 @@ class Checkpoint:
 
     @property
     def vocabularies(self) -> list[Vocabulary]:
-        """How the members see a text, in the order of `network.groups`."""
+        """Tokenizer and length limit of each group of members, in the order of `forward.groups`."""
         firsts = [self.members[group[0]] for group in groups(self.members)]
         return [Vocabulary(member.tokenizer, member.positions) for member in firsts]
 
@@ -50,10 +50,10 @@ class Checkpoint:
         """Padded tokens that a batch should have at most, so that what is made of them fits into a core's cache."""
         return max(1, _BATCH_TOKENS // max(member.channels for member in self.members))
 
-    def classifier(self, engine: Backend, threads: int) -> Classifier:
-        """The committee at work: its vocabularies around an engine that computes what its members do."""
+    def classifier(self, backend: Backend, threads: int) -> Classifier:
+        """A classifier: the committee's vocabularies around a backend that computes their forward pass."""
         return Classifier(
-            engine,
+            backend,
             self.vocabularies,
             members=len(self.members),
             labels=self.labels,

@@ -1,5 +1,6 @@
-"""What a committee says of texts, and why."""
+"""What a committee predicts of texts: of a batch, of one text, and which words its attention weighs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,20 +10,36 @@ from tinylm.committee import voting
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a committee says of n texts.
-
-    Attributes:
-        labels: names of the classes.
-        probabilities: (n, labels) float32, the committee's.
-        votes: (members, n, labels) float32, probabilities of each member.
-        tokens: (n,) int64, tokens read of each text, `[CLS]` and `[SEP]` included.
-    """
+class Predictions:
+    """What a committee predicts of n texts."""
 
     labels: tuple[str, ...]
+    """Names of the classes."""
     probabilities: npt.NDArray[np.float32]
+    """(n, labels): of the committee."""
     votes: npt.NDArray[np.float32]
+    """(members, n, labels): probabilities of each member."""
     tokens: npt.NDArray[np.int64]
+    """(n,): tokens read of each text, `[CLS]` and `[SEP]` included."""
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    def __getitem__(self, texts: slice) -> "Predictions":
+        """Those of some of the texts; the arrays are views."""
+        return Predictions(self.labels, self.probabilities[texts], self.votes[:, texts], self.tokens[texts])
+
+    @classmethod
+    def concatenate(cls, parts: "Sequence[Predictions]") -> "Predictions":
+        """Predictions of one committee for the texts of all parts, in their order; there is at least one part."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            parts[0].labels,
+            np.concatenate([part.probabilities for part in parts]),
+            np.concatenate([part.votes for part in parts], axis=1),
+            np.concatenate([part.tokens for part in parts]),
+        )
 
     @property
     def disagreement(self) -> npt.NDArray[np.float64]:
@@ -32,49 +49,41 @@ class Answers:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a committee says of one text.
-
-    Attributes:
-        label: the most probable label.
-        probability: of that label, 0 to 1.
-        probabilities: of every label.
-        disagreement: mutual information between member and prediction, in nats; 0 where all members agree.
-    """
+    """What a committee predicts of one text."""
 
     label: str
+    """The most probable one."""
     probability: float
+    """Of that label, 0 to 1."""
     probabilities: dict[str, float]
+    """Of every label."""
     disagreement: float
+    """Mutual information between member and prediction, in nats; 0 where all members agree."""
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a text, or a character that the vocabulary takes as a word.
-
-    Attributes:
-        start: of its first character.
-        end: after its last.
-        weight: how the [CLS] read weighs its tokens, 0 to 1, mean over members and heads.
-    """
+    """A word of a text, or a character that the vocabulary takes as a word."""
 
     start: int
+    """Index of its first character."""
     end: int
+    """Index after its last character."""
     weight: float
+    """Attention of the [CLS] readout to its tokens, 0 to 1, mean over members and heads."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a committee looked at.
+    """Which words of a text the [CLS] readout attends to.
 
-    The weights are those of the softmax that the answer is computed with, in the last layer. What a weighed token
-    then contributes may speak for any of the classes.
-
-    Attributes:
-        answers: of the one text.
-        words: those that were read; a long text is cut.
-        special: the weight on `[CLS]` and `[SEP]`; it and those of the words sum to 1.
+    The weights are those of the attention softmax of the last layer, from which the prediction is computed. They do
+    not show for which of the classes the value of a token counts.
     """
 
-    answers: Answers
+    predictions: Predictions
+    """Of the one text."""
     words: tuple[Word, ...]
+    """Those that were read; a long text is truncated."""
     special: float
+    """Weight on `[CLS]` and `[SEP]`; it and the weights of the words sum to 1."""

@@ -157,7 +157,7 @@ async def _predict(request: Request, limits: Limits, metrics: Metrics) -> Respon
     explained: dict[str, Any] = {}
     if isinstance(asked, OneText) and asked.explain:
         explanation = await _while_connected(request, batcher.explain(asked.text))
-        answers = explanation.answers
+        answers = explanation.predictions
         explained = {"words": words(explanation), "special": explanation.special}
     else:
         texts = [asked.text] if isinstance(asked, OneText) else asked.texts

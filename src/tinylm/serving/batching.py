@@ -10,16 +10,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from tinylm.core.errors import TinyLMError
 
 if TYPE_CHECKING:
     from tinylm.runtime.classifier import Classifier
-    from tinylm.runtime.predictions import Answers, Explanation
+    from tinylm.runtime.predictions import Explanation, Predictions
 
 
 class QueueFullError(TinyLMError):
@@ -32,7 +30,7 @@ class _Job:
     result: "asyncio.Future[Any]"
     explain: bool = False
     taken: int = 0
-    parts: "list[Answers]" = field(default_factory=list)
+    parts: "list[Predictions]" = field(default_factory=list)
 
     @property
     def left(self) -> int:
@@ -83,7 +81,7 @@ class Batcher:
         """Texts that nobody has begun to read."""
         return self._waiting
 
-    def answer(self, texts: Sequence[str]) -> "asyncio.Future[Answers]":
+    def answer(self, texts: Sequence[str]) -> "asyncio.Future[Predictions]":
         """Answer texts, at least one. Cancelling the future takes them out of the queue.
 
         Raises:
@@ -155,7 +153,7 @@ class Batcher:
             return
         self._on_batch(len(texts))
         try:
-            answers = self._classifier.answer(texts)
+            predictions = self._classifier.predict_batch(texts)
         except Exception as error:
             if len(pieces) == 1:
                 self._deliver(_fail, pieces[0].job, error)
@@ -168,7 +166,7 @@ class Batcher:
         parts = []
         for piece in pieces:
             stop = start + piece.stop - piece.start
-            parts.append((piece.job, _slice(answers, start, stop)))
+            parts.append((piece.job, predictions[start:stop]))
             start = stop
         self._deliver(_finish, parts)
 
@@ -185,14 +183,14 @@ class Batcher:
             self._loop.call_soon_threadsafe(how, *what)
 
 
-def _finish(parts: "list[tuple[_Job, Answers]]") -> None:
+def _finish(parts: "list[tuple[_Job, Predictions]]") -> None:
     for job, part in parts:
         job.parts.append(part)
         if sum(len(p.tokens) for p in job.parts) == len(job.texts):
-            _set(job, _join(job.parts))
+            _set(job, type(job.parts[0]).concatenate(job.parts))
 
 
-def _set(job: _Job, result: "Answers | Explanation") -> None:
+def _set(job: _Job, result: "Predictions | Explanation") -> None:
     if not job.result.done():
         job.result.set_result(result)
 
@@ -200,23 +198,3 @@ def _set(job: _Job, result: "Answers | Explanation") -> None:
 def _fail(job: _Job, error: Exception) -> None:
     if not job.result.done():
         job.result.set_exception(error)
-
-
-def _slice(answers: "Answers", start: int, stop: int) -> "Answers":
-    return replace(
-        answers,
-        votes=answers.votes[:, start:stop],
-        probabilities=answers.probabilities[start:stop],
-        tokens=answers.tokens[start:stop],
-    )
-
-
-def _join(parts: "list[Answers]") -> "Answers":
-    if len(parts) == 1:
-        return parts[0]
-    return replace(
-        parts[0],
-        votes=np.concatenate([part.votes for part in parts], axis=1),
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-        tokens=np.concatenate([part.tokens for part in parts]),
-    )

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails, from_json
 from tinylm.serving.limits import Limits, flag_of
 
 if TYPE_CHECKING:
-    from tinylm.runtime.predictions import Answers, Explanation
+    from tinylm.runtime.predictions import Explanation, Predictions
 
 _USAGE = 'send {"text": "..."} or {"texts": ["...", "..."]}'
 _SHOWN = 40
@@ -172,7 +172,7 @@ def _sentence(error: ErrorDetails) -> str:
     return f"{field}{''.join(f'[{i}]' for i in index)} {wrong.get(error['type'], error['msg'])}; {_USAGE}."
 
 
-def predictions(answers: "Answers") -> list[Prediction]:
+def predictions(answers: "Predictions") -> list[Prediction]:
     """The answers to texts, one by one."""
     labels = answers.labels
     return [
