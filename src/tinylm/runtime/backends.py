@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tinylm.committee.voting import Vote
 from tinylm.core.errors import InputError
+from tinylm.runtime.blas import limit_threads
 from tinylm.runtime.forward import Outputs, Rows, committee, input_names
 from tinylm.runtime.numpy_backend import NumpyOperations, Values
 
@@ -26,19 +27,15 @@ class NumpyBackend:
     Args:
         members: the voters.
         vote: how they vote.
-        threads: that matrix products use at most.
+        threads: that matrix products use at most; see `blas.limit_threads` for calls that overlap.
     """
 
     def __init__(self, members: "Sequence[FoldedMember]", vote: Vote, threads: int) -> None:
-        from threadpoolctl import ThreadpoolController  # noqa: PLC0415
-
         self._members, self._vote, self._threads = members, vote, threads
-        # The controller looks through the libraries of the process, so it is made once.
-        self._libraries = ThreadpoolController()
 
     def run(self, rows: Sequence[Rows[Values]]) -> Outputs[Values]:
         """See `Backend`."""
-        with self._libraries.limit(limits=self._threads, user_api="blas"):
+        with limit_threads(self._threads):
             return committee(NumpyOperations(), self._members, self._vote, rows)
 
 
