@@ -25,8 +25,8 @@ lint: $(INSTALLED) ## check style, docstrings, annotations and types
 
 bench: $(INSTALLED) ## measure speed and memory of training and answering against the usual ways
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
-	$(BIN)/python benchmarks/training.py --data ../shared/data
-	$(BIN)/python benchmarks/latency.py --data ../shared/data
+	$(BIN)/python -m benchmarks.training --data ../shared/data
+	$(BIN)/python -m benchmarks.latency --data ../shared/data
 
 clean: ## remove the environment and the demo
 	rm -rf $(VENV) demo demo-small

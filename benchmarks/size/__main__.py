@@ -1,9 +1,9 @@
 """How much the base package takes up once it is installed: all that answers, without what trains.
 
-    python benchmarks/installed_size.py [--model FOLDER]
+    python -m benchmarks.size [--model FOLDER]
 
 Makes a new virtual environment in a temporary folder, installs tinylm there without extras, and counts what was put
-into it. pip and setuptools are not counted. With a model, that environment is also asked a text.
+into it. pip and setuptools are not counted. With a model, a text is classified in that environment too.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _LIMIT_MB = 200.0
-_PROJECT = Path(__file__).resolve().parents[1]
+_PROJECT = Path(__file__).resolve().parents[2]
 _NOT_OURS = ("pip", "setuptools", "_distutils_hack", "distutils-precedence.pth", "pkg_resources")
 _CHECK = """
 import importlib.util, sys, tinylm

@@ -1,47 +1,48 @@
-"""Who takes part in `latency.py`, text to label: tinylm, a BERT as it is usually run, and what is not a BERT at all.
+"""Subjects of the latency benchmark, text to label: tinylm, a BERT as it is usually run, and what is not a BERT at all.
 
-The rivals are as a skilled user would have them. ONNX Runtime gets its inputs from the `tokenizers` library, without
+The baselines are as a skilled user would have them. ONNX Runtime gets its inputs from the `tokenizers` library, without
 `transformers`; many texts are sorted by length and padded to the longest of 32; fastText and model2vec go by the
-shortest way through their own code. All of them load files that `preparing.py` wrote.
+shortest way through their own code. All of them load files that `prepare.py` wrote.
 
-    python benchmarks/answering.py KIND FILES [--threads 1] [--once TEXT]
+    python -m benchmarks.latency.subjects KIND FILES [--threads 1] [--once TEXT]
 """
 
-# A contender imports what it needs and no more: its memory and its start are measured.
+# A subject imports what it needs and no more: its memory and its start are measured.
 # ruff: noqa: PLC0415
 
 import argparse
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from turns import peak_mb, serve
+from benchmarks.latency.fast_text import fast_text_line
+from benchmarks.runner import serve
 
 LENGTH, BATCH = 128, 32
 
 
 @dataclass(frozen=True)
-class Answers:
-    """How a contender is asked: for the label of one text, and for those of many."""
+class Predict:
+    """How a subject is called: for the label of one text, and for those of many."""
 
     one: Callable[[str], str]
     many: Callable[[list[str]], Sequence[str]]
 
 
-def tinylm(files: Path, threads: int) -> Answers:
+def tinylm(files: Path, threads: int) -> Predict:
     """As its users load it: an exported artefact, or a committee as it was trained."""
     import tinylm
 
     classifier = tinylm.load(files, threads=threads)
-    return Answers(classifier.predict, classifier.predict)
+    return Predict(classifier.predict, classifier.predict)
 
 
-def transformers(files: Path, threads: int) -> Answers:
+def transformers(files: Path, threads: int) -> Predict:
     """BertForSequenceClassification and its fast tokenizer, without gradients."""
     import torch
     from transformers import AutoTokenizer, BertForSequenceClassification
@@ -66,11 +67,11 @@ def transformers(files: Path, threads: int) -> Answers:
         rows = tokenizer(texts, truncation=True, max_length=length)["input_ids"]
         return [names[label] for label in _by_length(rows, answer)]
 
-    return Answers(one, many)
+    return Predict(one, many)
 
 
-def onnx_runtime(files: Path, threads: int) -> Answers:
-    """The model that `preparing.py` found the fastest, all optimisations of the runtime on."""
+def onnx_runtime(files: Path, threads: int) -> Predict:
+    """The model that `prepare.py` found the fastest, all optimisations of the runtime on."""
     import numpy as np
     import onnxruntime
     from tokenizers import Tokenizer
@@ -99,11 +100,11 @@ def onnx_runtime(files: Path, threads: int) -> Answers:
         rows = [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
         return [names[label] for label in _by_length(rows, answer)]
 
-    return Answers(one, many)
+    return Predict(one, many)
 
 
 def _by_length(rows: list[list[int]], answer: Callable[[Any, Any], Sequence[int]]) -> list[int]:
-    """Labels of rows of ids, asked for in batches of about one length."""
+    """Labels of sequences of ids, computed in batches of about one length."""
     import numpy as np
 
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -120,18 +121,18 @@ def _by_length(rows: list[list[int]], answer: Callable[[Any, Any], Sequence[int]
     return labels
 
 
-def tokenizer(files: Path, threads: int) -> Answers:
+def tokenizer(files: Path, threads: int) -> Predict:
     """No answer at all: the part of the time in which a text becomes the ids of its tokens."""
     from tokenizers import Tokenizer
 
     del threads
     encode = Tokenizer.from_file(str(files / "tokenizer.json")).encode_batch_fast
-    return Answers(
+    return Predict(
         lambda text: str(len(encode([text])[0].ids)), lambda texts: [str(len(row.ids)) for row in encode(texts)]
     )
 
 
-def tfidf(files: Path, threads: int) -> Answers:
+def tfidf(files: Path, threads: int) -> Predict:
     """The pipeline of scikit-learn."""
     import joblib
 
@@ -142,10 +143,10 @@ def tfidf(files: Path, threads: int) -> Answers:
     def many(texts: list[str]) -> list[str]:
         return [names[label] for label in pipeline.predict(texts)]
 
-    return Answers(lambda text: many([text])[0], many)
+    return Predict(lambda text: many([text])[0], many)
 
 
-def fast_text(files: Path, threads: int) -> Answers:
+def fast_text(files: Path, threads: int) -> Predict:
     """The compiled model behind `fasttext.predict`, which fails with numpy 2 and is slower."""
     import fasttext
 
@@ -157,15 +158,10 @@ def fast_text(files: Path, threads: int) -> Answers:
         _, label = predict(fast_text_line(text), 1, 0.0, "strict")[0]
         return names[int(label.removeprefix("__label__"))]
 
-    return Answers(one, lambda texts: [one(text) for text in texts])
+    return Predict(one, lambda texts: [one(text) for text in texts])
 
 
-def fast_text_line(text: str) -> str:
-    """Lower case and punctuation apart, as the examples of fastText prepare a text."""
-    return re.sub(r"([^\w\s])", r" \1 ", text.lower()).replace("\n", " ") + "\n"
-
-
-def model2vec(files: Path, threads: int) -> Answers:
+def model2vec(files: Path, threads: int) -> Predict:
     """Static embeddings, and the matrix of a logistic regression without scikit-learn around it."""
     import numpy as np
     from model2vec import StaticModel
@@ -179,10 +175,10 @@ def model2vec(files: Path, threads: int) -> Answers:
     def many(texts: list[str]) -> list[str]:
         return [names[label] for label in (embed(texts, use_multiprocessing=False) @ weight + bias).argmax(1)]
 
-    return Answers(lambda text: many([text])[0], many)
+    return Predict(lambda text: many([text])[0], many)
 
 
-KINDS: dict[str, Callable[[Path, int], Answers]] = {
+KINDS: dict[str, Callable[[Path, int], Predict]] = {
     "tinylm": tinylm,
     "transformers": transformers,
     "onnxruntime": onnx_runtime,
@@ -204,51 +200,51 @@ LIBRARIES = {
 """What each kind needs, to be made and to run."""
 
 
-def _time_each(answers: Answers, texts: list[str], warmup: list[str]) -> list[float]:
+def _time_each(predict: Predict, texts: list[str], warmup: list[str]) -> list[float]:
     """Seconds of each call. What others left in the caches is driven out by the warm-up."""
     for text in warmup:
-        answers.one(text)
+        predict.one(text)
     seconds = []
     for text in texts:
         start = time.perf_counter()
-        answers.one(text)
+        predict.one(text)
         seconds.append(time.perf_counter() - start)
     return seconds
 
 
-def _time_all(answers: Answers, texts: list[str], warmup: list[str]) -> float:
+def _time_all(predict: Predict, texts: list[str], warmup: list[str]) -> float:
     """Seconds of one call with all texts."""
-    answers.many(warmup)
+    predict.many(warmup)
     start = time.perf_counter()
-    answers.many(texts)
+    predict.many(texts)
     return time.perf_counter() - start
 
 
 def main() -> None:
-    """Be one contender until the asking side is gone, or answer once."""
+    """Be one subject until the benchmark is gone, or predict once."""
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("files", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--once", metavar="TEXT")
     arguments = parser.parse_args()
-    out = sys.stdout
-    # Whatever libraries print must not look like an answer.
-    sys.stdout = sys.stderr
-    try:
-        answers = KINDS[arguments.kind](arguments.files, arguments.threads)
-    except ModuleNotFoundError as error:
-        raise SystemExit(f"{error}; pip install {LIBRARIES[arguments.kind]}") from error
+    with redirect_stdout(sys.stderr):
+        # Whatever libraries print must not look like an answer.
+        try:
+            predict = KINDS[arguments.kind](arguments.files, arguments.threads)
+        except ModuleNotFoundError as error:
+            raise SystemExit(f"{error}; pip install {LIBRARIES[arguments.kind]}") from error
     if arguments.once is not None:
-        print(answers.one(arguments.once), file=out, flush=True)
+        print(predict.one(arguments.once), flush=True)
         return
-    requests = {
-        "each": lambda texts, warmup: _time_each(answers, texts, warmup),
-        "all": lambda texts, warmup: _time_all(answers, texts, warmup),
-        "labels": lambda texts: list(answers.many(texts)),
-        "peak": peak_mb,
-    }
-    serve({"ready": True}, requests, out)
+    serve(
+        {
+            "each": lambda texts, warmup: _time_each(predict, texts, warmup),
+            "all": lambda texts, warmup: _time_all(predict, texts, warmup),
+            "labels": lambda texts: list(predict.many(texts)),
+            "nothing": lambda: None,
+        }
+    )
 
 
 if __name__ == "__main__":

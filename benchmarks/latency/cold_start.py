@@ -1,4 +1,4 @@
-"""The job `cold` of `latency.py`: from the start of a process to its first answer.
+"""The job `cold` of the latency benchmark: from the start of a process to its first answer.
 
 Files are in the system's cache, as they are on a machine that has answered before; the first process of each command
 is not counted.
@@ -12,8 +12,16 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from entrants import ONNX_RUNTIME, REFERENCE, TINYLM, TRANSFORMERS, Setup, keep
-from turns import environment, pinned
+from benchmarks.latency.specs import (
+    ONNX_RUNTIME,
+    PACKAGES,
+    REFERENCE,
+    RESULTS,
+    TINYLM,
+    TRANSFORMERS,
+    Setup,
+)
+from benchmarks.runner import environment, pinned, save_results
 
 _PROCESSES, _SLOW_PROCESSES = 20, 5
 _SLOW_SECONDS = 2.0
@@ -21,23 +29,23 @@ _TEXT = "Shares of the company rose after it reported its earnings for the third
 
 
 def cold(setup: Setup) -> None:
-    """Commands that take turns."""
-    committee = next(entrant for entrant in TINYLM if entrant.name == "tinylm four w256, int8")
-    rivals = [next(e for e in ONNX_RUNTIME if e.name == "ONNX Runtime BERT-6, int8"), TRANSFORMERS[0]]
+    """Commands that alternate."""
+    committee = next(spec for spec in TINYLM if spec.name == "tinylm four w256, int8")
+    baselines = [next(e for e in ONNX_RUNTIME if e.name == "ONNX Runtime BERT-6, int8"), TRANSFORMERS[0]]
     ours = setup.prepare([REFERENCE, committee])
     commands: dict[str, list[str]] = {
         "python alone": _python("print()"),
         "import tinylm": _python("import tinylm; print()"),
         "import tinylm.runtime.classifier": _python("import tinylm.runtime.classifier; print()"),
     }
-    for entrant in ours:
-        folder = setup.files(entrant)
-        question = f"import tinylm; print(tinylm.load({str(folder)!r}).predict({_TEXT!r}))"
-        commands[f"tinylm.load and predict, {entrant.name}"] = _python(question)
-        commands[f"tinylm predict, {entrant.name}"] = [sys.executable, "-m", "tinylm", "predict", str(folder), _TEXT]
-    for rival in setup.prepare(setup.choose(rivals)):
-        if rival not in ours:
-            commands[rival.name] = [sys.executable, *setup.command(rival), "--once", _TEXT]
+    for spec in ours:
+        folder = setup.files(spec)
+        code = f"import tinylm; print(tinylm.load({str(folder)!r}).predict({_TEXT!r}))"
+        commands[f"tinylm.load and predict, {spec.name}"] = _python(code)
+        commands[f"tinylm predict, {spec.name}"] = [sys.executable, "-m", "tinylm", "predict", str(folder), _TEXT]
+    for baseline in setup.prepare(setup.choose(baselines)):
+        if baseline not in ours:
+            commands[baseline.name] = [sys.executable, *setup.command(baseline), "--once", _TEXT]
     with pinned(1):
         silent = [name for name, command in commands.items() if _first_line(command) is None]
         for name in silent:
@@ -51,7 +59,7 @@ def cold(setup: Setup) -> None:
                     own.append(_first_line(command) or math.nan)
     rows = [{"name": name, "seconds": times, "median": median(times)} for name, times in seconds.items()]
     _show(rows)
-    keep("cold", rows)
+    save_results(RESULTS, "cold", rows, PACKAGES)
 
 
 def _python(code: str) -> list[str]:

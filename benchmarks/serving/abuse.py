@@ -1,4 +1,4 @@
-"""What nobody should send to a server, sent by several clients at once, while a probe asks whether it still lives.
+"""What nobody should send to a server, sent by several clients at once, while a probe checks that it still answers.
 
 Each client counts what it got. The pace is bounded, and everything ends by itself.
 """
@@ -77,13 +77,13 @@ RAW = (
 
 
 @dataclass
-class Asked:
+class Traffic:
     """What a client sent and got.
 
     Attributes:
         statuses: answers, by status.
         unanswered: requests whose connection was closed without one.
-        others: what a tool of others said of it.
+        others: the summary of an external tool.
     """
 
     statuses: Counter[int] = field(default_factory=Counter)
@@ -113,12 +113,12 @@ class Answer:
     body: bytes = b""
 
 
-def ask(port: int, method: str, path: str, body: bytes | None = None, timeout: float = 60.0) -> Answer:
+def send(port: int, method: str, path: str, body: bytes | None = None, timeout: float = 60.0) -> Answer:
     """One request on a connection of its own."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)) as connection:
         try:
             with suppress(BrokenPipeError, ConnectionResetError):
-                # A server may refuse before it has everything; what it says is then still to be read.
+                # A server may refuse before it has everything; its answer is then still to be read.
                 connection.request(method, path, body)
             response = connection.getresponse()
             return Answer(response.status, response.read())
@@ -126,21 +126,21 @@ def ask(port: int, method: str, path: str, body: bytes | None = None, timeout: f
             return Answer(0)
 
 
-def ill_treat(port: int, seconds: float, schemathesis: str | None) -> tuple[dict[str, Asked], float]:
+def abuse(port: int, seconds: float, schemathesis: str | None) -> tuple[dict[str, Traffic], float]:
     """Send what nobody should for so long.
 
     Returns:
         What each client got, and the longest that `/healthz` took meanwhile, in milliseconds.
     """
     end = time.monotonic() + seconds
-    clients: dict[str, Callable[[int, float, Asked], None]] = {
+    clients: dict[str, Callable[[int, float, Traffic], None]] = {
         "broken bodies": _broken,
         "large texts and bodies": _large,
         "no HTTP": _raw,
         "clients that leave": _leaving,
         **{f"slow client {number}": _slow for number in range(1, _SLOW_CLIENTS + 1)},
     }
-    found = {name: Asked() for name in clients}
+    found = {name: Traffic() for name in clients}
     threads = [threading.Thread(target=run, args=(port, end, found[name])) for name, run in clients.items()]
     probe = _Probe(port, end)
     for thread in (*threads, probe):
@@ -152,47 +152,47 @@ def ill_treat(port: int, seconds: float, schemathesis: str | None) -> tuple[dict
     for thread in (*threads, probe):
         thread.join()
     slow = [found.pop(name) for name in clients if name.startswith("slow client")]
-    found[f"{_SLOW_CLIENTS} slow clients"] = Asked(
-        sum((asked.statuses for asked in slow), Counter()), sum(asked.unanswered for asked in slow)
+    found[f"{_SLOW_CLIENTS} slow clients"] = Traffic(
+        sum((traffic.statuses for traffic in slow), Counter()), sum(traffic.unanswered for traffic in slow)
     )
-    found["probe of /healthz"] = probe.asked
+    found["probe of /healthz"] = probe.traffic
     return found, probe.slowest_ms
 
 
 class _Probe(threading.Thread):
-    """Asks ten times a second whether the server lives."""
+    """Checks ten times a second whether the server lives."""
 
     def __init__(self, port: int, end: float) -> None:
         super().__init__()
-        self.asked, self.slowest_ms = Asked(), 0.0
+        self.traffic, self.slowest_ms = Traffic(), 0.0
         self._port, self._end = port, end
 
     def run(self) -> None:
-        """Ask until the end."""
+        """Check until the end."""
         while time.monotonic() < self._end:
             start = time.perf_counter()
-            _count(self.asked, ask(self._port, "GET", "/healthz"))
+            _count(self.traffic, send(self._port, "GET", "/healthz"))
             self.slowest_ms = max(self.slowest_ms, 1000 * (time.perf_counter() - start))
             time.sleep(0.1)
 
 
-def _broken(port: int, end: float, asked: Asked) -> None:
+def _broken(port: int, end: float, traffic: Traffic) -> None:
     for body in cycle(BROKEN):
         if time.monotonic() > end:
             return
-        _count(asked, ask(port, "POST", "/predict", body))
+        _count(traffic, send(port, "POST", "/predict", body))
         time.sleep(_PAUSE)
 
 
-def _large(port: int, end: float, asked: Asked) -> None:
+def _large(port: int, end: float, traffic: Traffic) -> None:
     for body in cycle(LARGE):
         if time.monotonic() > end:
             return
-        _count(asked, ask(port, "POST", "/predict", body))
+        _count(traffic, send(port, "POST", "/predict", body))
         time.sleep(_PAUSE)
 
 
-def _raw(port: int, end: float, asked: Asked) -> None:
+def _raw(port: int, end: float, traffic: Traffic) -> None:
     for sent in cycle(RAW):
         if time.monotonic() > end:
             return
@@ -201,22 +201,22 @@ def _raw(port: int, end: float, asked: Asked) -> None:
             with suppress(OSError):
                 connection.sendall(sent)
                 received = connection.recv(65536)
-        _count(asked, Answer(_status(received)))
+        _count(traffic, Answer(_status(received)))
         time.sleep(_PAUSE)
 
 
-def _leaving(port: int, end: float, asked: Asked) -> None:
-    """Clients that ask for much and do not wait for it."""
+def _leaving(port: int, end: float, traffic: Traffic) -> None:
+    """Clients that request much and do not wait for it."""
     body = json.dumps({"texts": ["a b c " * 50] * 64}).encode()
     request = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     while time.monotonic() < end:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
             connection.sendall(request)
             time.sleep(_PAUSE)
-        asked.unanswered += 1
+        traffic.unanswered += 1
 
 
-def _slow(port: int, end: float, asked: Asked) -> None:
+def _slow(port: int, end: float, traffic: Traffic) -> None:
     """A client that announces a body, and sends a byte of it a second."""
     head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
     while time.monotonic() < end:
@@ -229,10 +229,10 @@ def _slow(port: int, end: float, asked: Asked) -> None:
                     received = connection.recv(65536)
                     break
         if received:
-            _count(asked, Answer(_status(received)))
+            _count(traffic, Answer(_status(received)))
 
 
-def _schemathesis(command: str, port: int, seconds: float) -> Asked:
+def _schemathesis(command: str, port: int, seconds: float) -> Traffic:
     url = f"http://127.0.0.1:{port}/openapi.json"
     with tempfile.TemporaryDirectory() as folder:
         report, settings = Path(folder) / "requests.har", Path(folder) / "schemathesis.toml"
@@ -250,15 +250,15 @@ def _schemathesis(command: str, port: int, seconds: float) -> Asked:
             printed = ran.stdout + ran.stderr
         except (OSError, subprocess.TimeoutExpired) as error:
             printed = str(error)
-        asked = Asked()
+        traffic = Traffic()
         if report.exists():
             for entry in json.loads(report.read_text(encoding="utf-8"))["log"]["entries"]:
-                _count(asked, Answer(entry["response"]["status"]))
-    said = [
+                _count(traffic, Answer(entry["response"]["status"]))
+    summary = [
         line.strip(" =") for line in printed.splitlines() if re.search(r"generated|issues? found|failures?\b", line)
     ]
-    asked.others = "; ".join(said) or printed[-2000:]
-    return asked
+    traffic.others = "; ".join(summary) or printed[-2000:]
+    return traffic
 
 
 def _status(received: bytes) -> int:
@@ -266,8 +266,8 @@ def _status(received: bytes) -> int:
     return int(found[1]) if found else 0
 
 
-def _count(asked: Asked, answer: Answer) -> None:
+def _count(traffic: Traffic, answer: Answer) -> None:
     if answer.status:
-        asked.statuses[answer.status] += 1
+        traffic.statuses[answer.status] += 1
     else:
-        asked.unanswered += 1
+        traffic.unanswered += 1

@@ -1,6 +1,6 @@
-"""The job `growth` of `latency.py`: how the time of a call grows with its tokens, members and texts.
+"""The job `growth` of the latency benchmark: how the time of a call grows with its tokens, members and texts.
 
-Beside what is measured stands what one core could do at best (`floor.py`). The chart goes beside the results, as PNG
+Beside what is measured stands what one core could do at best (`roofline.py`). The chart goes beside the results, as PNG
 and SVG.
 """
 
@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from entrants import RESULTS, TOKENIZER, Entrant, Setup, in_turn, keep
-from floor import Floor
-from turns import Contender
+from benchmarks.latency.roofline import Roofline
+from benchmarks.latency.specs import PACKAGES, RESULTS, TOKENIZER, Setup, Spec
+from benchmarks.runner import Subject, rotated, save_results
 
 CHART = RESULTS.with_name("growth")
 
 _ROUNDS = 3
 _SECONDS = 0.4
-"""What one contender may take for one point in one round."""
+"""What one subject may take for one point in one round."""
 
 _LENGTHS, _MEMBERS, _BATCHES = (16, 32, 64, 128, 256, 512), (1, 2, 4, 8, 16), (1, 4, 16, 64, 256)
 _TOKENS = 40
@@ -46,28 +46,30 @@ _COLOURS = {
 
 @dataclass(frozen=True)
 class _Point:
-    """A median: what grows, who was asked, how far it had grown, milliseconds, and whether that is the floor."""
+    """A median: what grows, the subject, how far it had grown, milliseconds, and whether that is the roofline."""
 
     axis: str
     name: str
     x: int
     milliseconds: float
-    floor: bool = False
+    roofline: bool = False
 
 
 def growth(setup: Setup) -> None:
     """Measure, print, draw."""
-    floor = Floor.measure()
+    roofline = Roofline.measure()
     print(
         "one core: "
-        + ", ".join(f"{rate / 1e9:.0f} billion {name} multiply-adds/s" for name, rate in floor.peak.items())
+        + ", ".join(f"{rate / 1e9:.0f} billion {name} multiply-adds/s" for name, rate in roofline.peak.items())
     )
-    print(", ".join(f"{size / 1e6:g} MB read at {rate / 1e9:.0f} GB/s" for size, rate in floor.bandwidth.items()))
+    print(", ".join(f"{size / 1e6:g} MB read at {rate / 1e9:.0f} GB/s" for size, rate in roofline.bandwidth.items()))
     setup.prepare((), "texts/ag_news", "vocabulary/bert")
     texts = _Texts(setup)
-    points = [*_lengths(setup, texts, floor), *_members(setup, texts, floor), *_batches(setup, texts, floor)]
+    points = [*_lengths(setup, texts, roofline), *_members(setup, texts, roofline), *_batches(setup, texts, roofline)]
     _show(points)
-    keep("growth", {"floor": asdict(floor), "points": [asdict(point) for point in points]})
+    save_results(
+        RESULTS, "growth", {"roofline": asdict(roofline), "points": [asdict(point) for point in points]}, PACKAGES
+    )
     _draw(points)
 
 
@@ -89,86 +91,86 @@ class _Texts:
         return [self._words[self._ends[start] : self._ends[start + own]] for start in starts]
 
 
-def _lengths(setup: Setup, texts: _Texts, floor: Floor) -> list[_Point]:
-    entrants = [
-        Entrant(INT8, "tinylm", "artefacts/bert-1x1@512-int8"),
-        Entrant(FLOAT32, "tinylm", "artefacts/bert-1x1@512-float32"),
-        Entrant(RUNTIME, "onnxruntime", "onnx/bert-6@512-int8"),
-        Entrant(USUAL, "transformers", "checkpoints/bert-6-0@512"),
+def _lengths(setup: Setup, texts: _Texts, roofline: Roofline) -> list[_Point]:
+    specs = [
+        Spec(INT8, "tinylm", "artefacts/bert-1x1@512-int8"),
+        Spec(FLOAT32, "tinylm", "artefacts/bert-1x1@512-float32"),
+        Spec(RUNTIME, "onnxruntime", "onnx/bert-6@512-int8"),
+        Spec(USUAL, "transformers", "checkpoints/bert-6-0@512"),
         TOKENIZER,
     ]
-    points = _grow(setup, entrants, "tokens", {length: texts.of(length) for length in _LENGTHS})
-    floors = itertools.product(((INT8, "int8"), (FLOAT32, "float32")), _LENGTHS)
+    points = _grow(setup, specs, "tokens", {length: texts.of(length) for length in _LENGTHS})
+    rooflines = itertools.product(((INT8, "int8"), (FLOAT32, "float32")), _LENGTHS)
     return points + [
-        _Point("tokens", name, x, 1000 * floor.seconds(precision, width=768, tokens=x), floor=True)
-        for (name, precision), x in floors
+        _Point("tokens", name, x, 1000 * roofline.seconds(precision, width=768, tokens=x), roofline=True)
+        for (name, precision), x in rooflines
     ]
 
 
-def _members(setup: Setup, texts: _Texts, floor: Floor) -> list[_Point]:
+def _members(setup: Setup, texts: _Texts, roofline: Roofline) -> list[_Point]:
     """A process for each size; the two BERT-6 stand for what a committee costs at most."""
     ours = ((INT8, "bert-1", "int8", 768), (FLOAT32, "bert-1", "float32", 768), (SMALL, "bert-1-w256", "int8", 256))
     points = []
     for count in _MEMBERS:
-        entrants = [Entrant(name, "tinylm", f"artefacts/{shape}x{count}-{kind}") for name, shape, kind, _ in ours]
-        points += _grow(setup, entrants, "members", {count: texts.of(_TOKENS)})
+        specs = [Spec(name, "tinylm", f"artefacts/{shape}x{count}-{kind}") for name, shape, kind, _ in ours]
+        points += _grow(setup, specs, "members", {count: texts.of(_TOKENS)})
         for name, _, kind, width in ours:
-            seconds = floor.seconds(kind, width=width, tokens=_TOKENS, members=count)
-            points.append(_Point("members", name, count, 1000 * seconds, floor=True))
-    references = _grow(setup, _rivals(), "members", {1: texts.of(_TOKENS)})
+            seconds = roofline.seconds(kind, width=width, tokens=_TOKENS, members=count)
+            points.append(_Point("members", name, count, 1000 * seconds, roofline=True))
+    references = _grow(setup, _baselines(), "members", {1: texts.of(_TOKENS)})
     return points + [_Point("members", p.name, x, p.milliseconds) for p in references for x in (1, _MEMBERS[-1])]
 
 
-def _batches(setup: Setup, texts: _Texts, floor: Floor) -> list[_Point]:
-    entrants = [
-        Entrant(INT8, "tinylm", "artefacts/bert-1x1-int8"),
-        Entrant(FLOAT32, "tinylm", "artefacts/bert-1x1-float32"),
-        *_rivals(),
+def _batches(setup: Setup, texts: _Texts, roofline: Roofline) -> list[_Point]:
+    specs = [
+        Spec(INT8, "tinylm", "artefacts/bert-1x1-int8"),
+        Spec(FLOAT32, "tinylm", "artefacts/bert-1x1-float32"),
+        *_baselines(),
         TOKENIZER,
     ]
-    points = _grow(setup, entrants, "texts", {count: texts.of(_TOKENS, count) for count in _BATCHES}, together=True)
-    floors = itertools.product(((INT8, "int8"), (FLOAT32, "float32")), _BATCHES)
+    points = _grow(setup, specs, "texts", {count: texts.of(_TOKENS, count) for count in _BATCHES}, together=True)
+    rooflines = itertools.product(((INT8, "int8"), (FLOAT32, "float32")), _BATCHES)
     return points + [
-        _Point("texts", name, x, 1000 * floor.seconds(precision, width=768, tokens=_TOKENS, batch=x), floor=True)
-        for (name, precision), x in floors
+        _Point("texts", name, x, 1000 * roofline.seconds(precision, width=768, tokens=_TOKENS, batch=x), roofline=True)
+        for (name, precision), x in rooflines
     ]
 
 
-def _rivals() -> list[Entrant]:
+def _baselines() -> list[Spec]:
     return [
-        Entrant(RUNTIME, "onnxruntime", "onnx/bert-6-int8"),
-        Entrant(USUAL, "transformers", "checkpoints/bert-6-0@128"),
+        Spec(RUNTIME, "onnxruntime", "onnx/bert-6-int8"),
+        Spec(USUAL, "transformers", "checkpoints/bert-6-0@128"),
     ]
 
 
 def _grow(
-    setup: Setup, entrants: Sequence[Entrant], axis: str, steps: dict[int, list[str]], *, together: bool = False
+    setup: Setup, specs: Sequence[Spec], axis: str, steps: dict[int, list[str]], *, together: bool = False
 ) -> list[_Point]:
-    """Rounds over all contenders at each step: every text by itself, or all `together` in one call."""
-    chosen = [entrant for entrant in entrants if not setup.only or any(part in entrant.name for part in setup.only)]
+    """Rounds over all subjects at each step: every text by itself, or all `together` in one call."""
+    chosen = [spec for spec in specs if setup.wants(spec)]
     points = []
-    with setup.start(setup.prepare(chosen)) as field:
+    with setup.running(setup.prepare(chosen)) as subjects:
         for x, texts in steps.items():
-            seconds: dict[str, list[float]] = {contender.name: [] for contender in field}
+            seconds: dict[str, list[float]] = {subject.name: [] for subject in subjects}
             for number in range(_ROUNDS):
-                for contender in in_turn(field, number) if field else ():
-                    own = seconds[contender.name]
+                for subject in rotated(subjects, number):
+                    own = seconds[subject.name]
                     # A point that is far beyond its time is measured once.
                     if not own or median(own) < 5 * _SECONDS:
-                        own += _ask(contender, texts, together=together)
+                        own += _measure(subject, texts, together=together)
             points += [_Point(axis, name, x, 1000 * median(own)) for name, own in seconds.items()]
     return points
 
 
-def _ask(contender: Contender, texts: list[str], *, together: bool) -> list[float]:
+def _measure(subject: Subject, texts: list[str], *, together: bool) -> list[float]:
     """Seconds of as many calls as there is time for, five at least; of one call for many texts that take long."""
     if together:
-        first: float = contender.ask("all", texts=texts, warmup=texts[:1])
+        first: float = subject.request("all", texts=texts, warmup=texts[:1]).value
         more = min(_VARIANTS, int(_SECONDS / first))
-        return [first, *(contender.ask("all", texts=texts, warmup=texts[:1]) for _ in range(more))]
-    (second,) = contender.ask("each", texts=texts[:1], warmup=texts[:1])
+        return [first, *(subject.request("all", texts=texts, warmup=texts[:1]).value for _ in range(more))]
+    (second,) = subject.request("each", texts=texts[:1], warmup=texts[:1]).value
     count = max(5, min(len(texts), math.ceil(_SECONDS / second)))
-    times: list[float] = contender.ask("each", texts=texts[:count], warmup=texts[:1])
+    times: list[float] = subject.request("each", texts=texts[:count], warmup=texts[:1]).value
     return times
 
 
@@ -179,10 +181,10 @@ def _show(points: Sequence[_Point]) -> None:
         print(f"\n**Milliseconds of a call by {title}**\n")
         print("| | " + " | ".join(map(str, steps)) + " |")
         print("|---|" + "--:|" * len(steps))
-        for name, floor in dict.fromkeys((point.name, point.floor) for point in own):
-            values = {point.x: point.milliseconds for point in own if (point.name, point.floor) == (name, floor)}
+        for name, roofline in dict.fromkeys((point.name, point.roofline) for point in own):
+            values = {point.x: point.milliseconds for point in own if (point.name, point.roofline) == (name, roofline)}
             cells = " | ".join(f"{values[x]:.3g}" if x in values else "" for x in steps)
-            print(f"| {name}{', at best' if floor else ''} | {cells} |")
+            print(f"| {name}{', at best' if roofline else ''} | {cells} |")
     print(flush=True)
 
 
@@ -215,7 +217,12 @@ def _draw(points: Sequence[_Point]) -> None:
         own = [point for point in points if point.axis == axis]
         steps = sorted({point.x for point in own})
         values = [
-            {"name": p.name, "x": p.x, "y": p.milliseconds, "kind": "at best on this core" if p.floor else "measured"}
+            {
+                "name": p.name,
+                "x": p.x,
+                "y": p.milliseconds,
+                "kind": "at best on this core" if p.roofline else "measured",
+            }
             for p in own
         ]
         x = alt.X("x:Q", title=title, axis=alt.Axis(values=steps, grid=False), scale=alt.Scale(type="log", nice=False))

@@ -1,11 +1,11 @@
-"""Who takes part in `training.py`: tinylm as its users get it, and the loops they would write with `transformers`.
+"""Subjects of the training benchmark: tinylm as its users get it, and the loops they would write with `transformers`.
 
-tinylm runs through its own `Trainer`, which `Pacer` follows by listening to its progress; validations and checkpoints
-are left out of the rounds. The rivals pad every row to 128 tokens, as most tutorials do. Texts are encoded before the
+tinylm runs through its own `Trainer`, which `Pacer` follows through its progress; validations and checkpoints are left
+out of the rounds. The baselines pad every sequence to 128 tokens, as most tutorials do. Texts are encoded before the
 first round on both sides, and only real tokens are counted.
 """
 
-# A contender imports what it needs and no more: its memory is measured.
+# A subject imports what it needs and no more: its memory is measured.
 # ruff: noqa: PLC0415
 
 import argparse
@@ -16,23 +16,23 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from rounds import Pacer
+from benchmarks.runner import Pacer
 
 LENGTH, BATCH, DOCUMENTS = 128, 32, 2000
 
 
-class _Listener:
-    """Progress that paces the loop: it is told of each update."""
+class _PacedProgress:
+    """Progress that paces the training loop after each update."""
 
     def __init__(self, pacer: Pacer, *, texts: bool) -> None:
         self._pacer, self._texts = pacer, texts
         self._tokens = 0
-        self.loop: Any = None
+        self.trainer: Any = None
 
     def update(self, done: float, facts: str = "") -> None:
         del done, facts
-        step, tokens = self.loop.state.step, self.loop.state.tokens
-        texts = len(self.loop.job.batch(step - 1).targets) if self._texts else 0
+        step, tokens = self.trainer.state.step, self.trainer.state.tokens
+        texts = len(self.trainer.job.batch(step - 1).targets) if self._texts else 0
         amount = texts if self._texts else tokens - self._tokens
         self._tokens = tokens
         self._pacer.after_update(amount)
@@ -48,7 +48,7 @@ class _Listener:
 
 
 def tinylm_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
-    """Packed rows, float32 or bfloat16 as measured, only masked positions read."""
+    """Packed sequences, float32 or bfloat16 as measured, only masked positions read."""
     from tinylm.model.config import preset
     from tinylm.model.heads import MaskedLanguageModel, initialise
     from tinylm.tokens.encoding import tokenise
@@ -74,24 +74,24 @@ def tinylm_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tokens = tokenise(_corpus(arguments.data, DOCUMENTS), tokenizer, cache=Path(folder))
         train, held = split_documents(len(tokens), settings.seed)
-        rows = (Packed(tokens, documents, shape.positions) for documents in (train, held))
+        parts = (Packed(tokens, documents, shape.positions) for documents in (train, held))
         model = MaskedLanguageModel(shape)
         initialise(model, settings.seed)
-        job = Pretraining("pre-training", model, *rows, tokenizer, settings, tokens.counts, settings.seed)
+        job = Pretraining("pre-training", model, *parts, tokenizer, settings, tokens.counts, settings.seed)
         precision, _ = choose_precision("auto", shape, shape.positions * BATCH, "cpu")
         _run(job, settings, Path(folder), precision, pacer, texts=False)
 
 
 def tinylm_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
-    """Rows padded to their batch's longest, only [CLS] read, sparse gradient of the word embedding."""
+    """Texts padded to the longest of their batch, only [CLS] read, sparse gradient of the word embedding."""
     import numpy as np
 
     from tinylm.model.config import preset
     from tinylm.model.heads import SequenceClassifier, initialise
     from tinylm.text.sources import load_task
     from tinylm.text.splits import held_out_rows
-    from tinylm.tokens.loading import load_tokenizer
     from tinylm.tokens.encoded import EncodedTexts
+    from tinylm.tokens.loading import load_tokenizer
     from tinylm.train.classification import Classification, ClassificationData
     from tinylm.train.finetune import default_learning_rate
     from tinylm.train.precision import choose_precision
@@ -120,26 +120,26 @@ def _run(job: Any, settings: Any, folder: Path, precision: Any, pacer: Pacer, *,
     from tinylm.train.trainer import Trainer
 
     job.evaluations = 0
-    listener = _Listener(pacer, texts=texts)
-    listener.loop = Trainer(job, settings, folder / "run", precision, DistributedContext(0, 1, "cpu"), listener)
-    listener.loop.run()
+    progress = _PacedProgress(pacer, texts=texts)
+    progress.trainer = Trainer(job, settings, folder / "run", precision, DistributedContext(0, 1, "cpu"), progress)
+    progress.trainer.run()
 
 
-def rival_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
+def baseline_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
     """BertForMaskedLM on documents truncated and padded to 128, all positions computed."""
     import torch
     from transformers import BertForMaskedLM, BertTokenizerFast, DataCollatorForLanguageModeling
 
     tokenizer = BertTokenizerFast.from_pretrained(str(arguments.data / "bert-base-uncased"))
     documents = list(_corpus(arguments.data, DOCUMENTS).documents())
-    rows = tokenizer(documents, padding="max_length", truncation=True, max_length=LENGTH)
-    data = [{key: rows[key][i] for key in ("input_ids", "attention_mask")} for i in range(len(documents))]
+    encoded = tokenizer(documents, padding="max_length", truncation=True, max_length=LENGTH)
+    data = [{key: encoded[key][i] for key in ("input_ids", "attention_mask")} for i in range(len(documents))]
     collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
     loader = torch.utils.data.DataLoader(data, batch_size=BATCH, shuffle=True, collate_fn=collator)
     _train(BertForMaskedLM(_hugging_face_shape(arguments.shape)), loader, arguments, pacer, texts=False)
 
 
-def rival_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
+def baseline_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
     """BertForSequenceClassification on texts padded to 128."""
     import torch
     from transformers import BertForSequenceClassification, BertTokenizerFast
@@ -148,8 +148,8 @@ def rival_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
 
     tokenizer = BertTokenizerFast.from_pretrained(str(arguments.data / "bert-base-uncased"))
     task = load_task("fewrel", data_dir=arguments.data)
-    rows = tokenizer(list(task.train.texts), padding="max_length", truncation=True, max_length=LENGTH)
-    tensors = [torch.tensor(rows[key]) for key in ("input_ids", "attention_mask")]
+    encoded = tokenizer(list(task.train.texts), padding="max_length", truncation=True, max_length=LENGTH)
+    tensors = [torch.tensor(encoded[key]) for key in ("input_ids", "attention_mask")]
     data = torch.utils.data.TensorDataset(*tensors, torch.from_numpy(task.train.labels))
 
     def collate(examples: Any) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def _train(model: Any, loader: Any, arguments: argparse.Namespace, pacer: Pacer,
     torch.manual_seed(0)
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    bfloat16 = arguments.contender.endswith("bfloat16")
+    bfloat16 = arguments.subject.endswith("bfloat16")
     endless = itertools.chain.from_iterable(itertools.repeat(loader))
     for batch in itertools.islice(endless, pacer.updates):
         with torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext():
@@ -210,7 +210,7 @@ def tinylm_tokenise(arguments: argparse.Namespace, pacer: Pacer) -> None:
             pacer.after_update(int(tokens.offsets[-1]) - len(tokens))
 
 
-def rival_tokenise(arguments: argparse.Namespace, pacer: Pacer) -> None:
+def baseline_tokenise(arguments: argparse.Namespace, pacer: Pacer) -> None:
     """`encode_batch` alone, on a list of strings in memory."""
     from tokenizers import BertWordPieceTokenizer
 
@@ -248,22 +248,22 @@ def _batches(documents: Iterator[str], count: int) -> Iterator[list[str]]:
         yield batch
 
 
-CONTENDERS = {
+SUBJECTS = {
     "pretrain/tinylm": tinylm_pretrain,
-    "pretrain/float32": rival_pretrain,
-    "pretrain/bfloat16": rival_pretrain,
+    "pretrain/float32": baseline_pretrain,
+    "pretrain/bfloat16": baseline_pretrain,
     "finetune/tinylm": tinylm_finetune,
-    "finetune/float32": rival_finetune,
-    "finetune/bfloat16": rival_finetune,
+    "finetune/float32": baseline_finetune,
+    "finetune/bfloat16": baseline_finetune,
     "tokenise/tinylm": tinylm_tokenise,
-    "tokenise/encode_batch": rival_tokenise,
+    "tokenise/encode_batch": baseline_tokenise,
 }
 
 
 def main() -> None:
-    """Be one contender, until the last round is over."""
+    """Be one subject, until the last round is over."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("contender", choices=CONTENDERS)
+    parser.add_argument("subject", choices=SUBJECTS)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--shape", default="bert-1")
     parser.add_argument("--documents", type=int, default=DOCUMENTS)
@@ -272,7 +272,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, required=True)
     arguments = parser.parse_args()
     pacer = Pacer(arguments.warmup, arguments.steps, arguments.rounds)
-    CONTENDERS[arguments.contender](arguments, pacer)
+    SUBJECTS[arguments.subject](arguments, pacer)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How `tinylm serve` bears load and ill-treatment, and whether it loses a request when it is stopped.
+"""How `tinylm serve` bears load and abuse, and whether it loses a request when it is stopped.
 
-    python benchmarks/serving.py MODEL [--seconds 60] [--schemathesis /path/to/schemathesis]
+    python -m benchmarks.serving MODEL [--seconds 60] [--schemathesis /path/to/schemathesis]
 
-The server is a process of its own, asked through 127.0.0.1. First `wrk` asks it from 1, 8 and 64 connections, for
+The server is a process of its own, reached through 127.0.0.1. First `wrk` loads it from 1, 8 and 64 connections, for
 `--seconds` each. Then for `--seconds` it gets what nobody should send (`abuse.py`). Last it is told to stop while it is
-asked. The numbers are kept in `runs/benchmarks/serving.json`.
+traffic. The numbers are kept in `runs/benchmarks/serving.json`.
 
 `wrk` is a package of that name in Debian, Ubuntu, Fedora and Homebrew; `schemathesis` is on PyPI, and is left out, with
 a line that says so, where it is not found.
@@ -27,9 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from abuse import Asked, ask, ill_treat
-from rounds import machine
-from turns import environment
+from benchmarks.runner import environment, machine
+from benchmarks.serving.abuse import Traffic, abuse, send
 
 RESULTS = Path("runs/benchmarks/serving.json")
 CONNECTIONS = (1, 8, 64)
@@ -98,7 +97,7 @@ def serving(model: Path, workers: int, threads: int) -> Iterator[Server]:
         found = re.search(r":(\d+);", said[-1])
         assert found is not None
         server = Server(process, int(found[1]))
-        while ask(server.port, "POST", "/predict", b'{"text": "a"}').status != 200:
+        while send(server.port, "POST", "/predict", b'{"text": "a"}').status != 200:
             time.sleep(0.1)
         yield server
     finally:
@@ -108,7 +107,7 @@ def serving(model: Path, workers: int, threads: int) -> Iterator[Server]:
 
 
 def load(server: Server, connections: int, seconds: float, script: Path) -> dict[str, Any]:
-    """Ask from so many connections; requests a second, latency, errors, and memory before and after."""
+    """Load it from so many connections; requests a second, latency, errors, and memory before and after."""
     before = server.rss_mb()
     url = f"http://127.0.0.1:{server.port}/predict"
     command = [
@@ -129,7 +128,7 @@ def load(server: Server, connections: int, seconds: float, script: Path) -> dict
 
 
 def stop(server: Server) -> dict[str, Any]:
-    """Ask from many connections, stop the server, and count who was let in and not answered."""
+    """Send from many connections, stop the server, and count who was let in and not answered."""
     clients = [_Client(server.port) for _ in range(_CLIENTS_AT_THE_END)]
     time.sleep(_SECONDS_BEFORE_THE_END)
     start = time.monotonic()
@@ -143,15 +142,15 @@ def stop(server: Server) -> dict[str, Any]:
 
 
 class _Client:
-    """Asks on a connection that it keeps, makes a new one where it is told to, and ends when nobody takes it."""
+    """Sends on a connection that it keeps, makes a new one where the server closed it, and ends when it is refused."""
 
     def __init__(self, port: int) -> None:
         self.accepted = self.answered = 0
         self._port = port
-        self.thread = threading.Thread(target=self._ask, daemon=True)
+        self.thread = threading.Thread(target=self._send, daemon=True)
         self.thread.start()
 
-    def _ask(self) -> None:
+    def _send(self) -> None:
         body = json.dumps({"text": TEXTS[0]}).encode()
         request = b"POST /predict HTTP/1.1\r\nHost: tinylm\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
         while True:
@@ -207,23 +206,23 @@ def show_load(rows: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def show_abuse(found: Mapping[str, Asked], slowest_probe: float, memory: Sequence[float]) -> None:
+def show_abuse(found: Mapping[str, Traffic], slowest_probe: float, memory: Sequence[float]) -> None:
     """Print a table in Markdown."""
     print("\n| sent | requests | answers by status | 5xx | without answer |")
     print("|---|--:|---|--:|--:|")
-    for name, asked in found.items():
-        statuses = ", ".join(f"{status}: {count:,}" for status, count in sorted(asked.statuses.items()))
-        print(f"| {name} | {asked.requests:,} | {statuses} | {asked.faults} | {asked.unanswered} |", flush=True)
-    for name, asked in found.items():
-        if asked.others:
-            print(f"\n{name} says: {asked.others}")
+    for name, traffic in found.items():
+        statuses = ", ".join(f"{status}: {count:,}" for status, count in sorted(traffic.statuses.items()))
+        print(f"| {name} | {traffic.requests:,} | {statuses} | {traffic.faults} | {traffic.unanswered} |", flush=True)
+    for name, traffic in found.items():
+        if traffic.others:
+            print(f"\n{name} says: {traffic.others}")
     print(
         f"\nThe slowest /healthz meanwhile took {slowest_probe:.0f} ms; memory {memory[0]:.1f} to {memory[1]:.1f} MB."
     )
 
 
 def main() -> None:
-    """Load, ill-treat and stop a server."""
+    """Load, abuse and stop a server."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="folder of a trained or exported model")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each part")
@@ -241,18 +240,18 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         serving(arguments.model, arguments.workers, arguments.threads) as server,
     ):
-        script = Path(folder) / "ask.lua"
+        script = Path(folder) / "wrk.lua"
         bodies = ", ".join(f"[==[{json.dumps({'text': text})}]==]" for text in TEXTS)
         script.write_text(_LUA % bodies, encoding="utf-8")
         rows = [load(server, connections, arguments.seconds, script) for connections in CONNECTIONS]
         show_load(rows)
         before = server.rss_mb()
-        found, slowest = ill_treat(server.port, arguments.seconds, arguments.schemathesis)
+        found, slowest = abuse(server.port, arguments.seconds, arguments.schemathesis)
         memory = [before, server.rss_mb()]
         show_abuse(found, slowest, memory)
-        alive = ask(server.port, "POST", "/predict", b'{"text": "a"}').status == 200
+        alive = send(server.port, "POST", "/predict", b'{"text": "a"}').status == 200
         stopped = stop(server)
-    faults = sum(asked.faults for asked in found.values())
+    faults = sum(traffic.faults for traffic in found.values())
     print(f"\nAnswers 5xx: {faults}. Answers afterwards: {'yes' if alive else 'no'}.")
     print("Stopped under load: {accepted:,} accepted, {answered:,} answered, ".format(**stopped), end="")
     print("exit code {exit_code} after {seconds_to_stop:.1f} s.".format(**stopped))
@@ -265,7 +264,7 @@ def main() -> None:
         "workers": arguments.workers,
         "threads": arguments.threads,
         "load": rows,
-        "abuse": {name: asked.as_json() for name, asked in found.items()},
+        "abuse": {name: traffic.as_json() for name, traffic in found.items()},
         "slowest_probe_ms": slowest,
         "abuse_rss_mb": memory,
         "alive": alive,

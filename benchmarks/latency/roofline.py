@@ -1,9 +1,9 @@
 """What one core can do at best: bytes a second from each level of memory, multiply-adds a second of large products.
 
-    python benchmarks/floor.py
+    python -m benchmarks.latency.roofline
 
-prints them as JSON. `Floor` turns them into the time below which no answer can be: every weight that is used has to be
-read, every product to be made. Finding the tokens, and everything between the matrix products, is not counted.
+prints them as JSON. `Roofline` turns them into the time below which no answer can be: every weight that is used has to
+be read, every product to be made. Finding the tokens, and everything between the matrix products, is not counted.
 """
 
 import json
@@ -12,16 +12,15 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from turns import environment, pinned
+from benchmarks.runner import environment, pinned
 
 _SIZES_MB = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 256)
 _BYTES = {"int8": 1, "float32": 4}
 
 
 @dataclass(frozen=True)
-class Floor:
+class Roofline:
     """What was measured.
 
     Attributes:
@@ -33,11 +32,15 @@ class Floor:
     peak: dict[str, float]
 
     @classmethod
-    def measure(cls) -> "Floor":
+    def measure(cls) -> "Roofline":
         """In a process of its own, on one thread of one core."""
         with pinned(1):
             done = subprocess.run(
-                [sys.executable, str(Path(__file__))], check=True, stdout=subprocess.PIPE, text=True, env=environment(1)
+                [sys.executable, "-m", "benchmarks.latency.roofline"],
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment(1),
             )
         found = json.loads(done.stdout)
         return cls({int(size): rate for size, rate in found["bandwidth"].items()}, found["peak"])
@@ -105,7 +108,7 @@ def _peak() -> dict[str, float]:
 
 
 def _best(work: Callable[[], object], seconds: float = 0.15) -> float:
-    """Seconds of the fastest of many runs: a floor is not what is usual."""
+    """Seconds of the fastest of many runs: a roofline is not what is usual."""
     work()
     best, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:

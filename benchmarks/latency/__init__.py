@@ -1,0 +1,1 @@
+"""How fast an answer is, from text to label, beside what else one could use."""

@@ -1,0 +1,1 @@
+"""How much disk space the base package takes."""

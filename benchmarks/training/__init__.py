@@ -1,0 +1,1 @@
+"""Training speed and memory beside the loops one would write with `transformers`."""
