@@ -1,9 +1,11 @@
 """The study of the recipe, on our stored results."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from cli_fixtures import call
 
 from tinylm.core.errors import InputError
 from tinylm.core.progress import Silent
@@ -49,6 +51,33 @@ def test_recipe_takes_no_old_tfidf_result_for_the_new_baseline():
     ]
     assert sorted(editions) == [1] * 10 + [2] * 12
     assert table(tasks=("fewrel-marked",), budgets=())["tf-idf + linear SVM"][1:] == ["77.3 ± 0.6 (3)"]
+
+
+def test_study_command_prints_stored_results():
+    ran = call(
+        "study", "recipe", "--show", "--results", RESULTS, "--test", "--recipes", "tinylm", "--budgets", "3m", "10m"
+    )
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("\nAccuracy, %\nMean over seeds")
+    assert "89.5 ± 1.5 (3)" in ran.out and "Compared with tf-idf + linear SVM" in ran.out and ": 130 results" in ran.out
+
+
+def test_study_command_explains_every_flag():
+    pages = call("study", "--help").out + call("study", "recipe", "--help").out
+    assert "Accuracy for minutes of pre-training" in pages and "Times of pre-training a member." in pages
+    assert not re.search(r"--[a-z.-]+ +[A-Z.]* +│", pages)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--tasks", "imdb"), "'imdb' is not known; choose from ag_news, dbpedia_14, fewrel, fewrel-marked"),
+        (("--rivals", "fastText"), "Unknown option: --rivals; see tinylm study --help"),
+    ],
+)
+def test_study_command_refuses_what_it_does_not_know(flags, message):
+    ran = call("study", "recipe", *flags)
+    assert (ran.code, ran.error) == (2, message)
 
 
 def test_recipe_draws_the_chart_and_writes_the_page(tmp_path):

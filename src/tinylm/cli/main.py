@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from cyclopts.config import Dict
 
-from tinylm.cli.commands import COMMANDS, add_commands, err, out, progress
+from tinylm.cli.commands import COMMANDS, STUDY, add_commands, err, out, progress
 from tinylm.core.errors import InputError, InterruptedByUserError, MissingExtraError, TinyLMError
 from tinylm.core.extras import EXTRAS
 from tinylm.core.renamed import refuse_old_names
@@ -33,7 +33,7 @@ app = App(
 app.meta.suppress_keyboard_interrupt = False
 add_commands(app)
 
-_NAMES = tuple(command.__name__ for command in COMMANDS)
+_NAMES = (*(command.__name__ for command in COMMANDS), STUDY)
 _RESUMABLE = tuple(command.__name__ for command in COMMANDS if "resume" in inspect.signature(command).parameters)
 
 

@@ -5,10 +5,11 @@ paper's samples), and vote. Accuracy is that on validation texts, or on the test
 final tables. The clock decides how much is learnt, so that the machine is to do nothing else.
 """
 
+import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tinylm.study.intervals import paired_difference, t_interval
 from tinylm.study.recipe_chart import Level, Point, draw
 from tinylm.study.recipe_runs import BASELINES, RECIPES, RUNS, TASKS, RecipeRuns
 from tinylm.study.report import Section, Table, write_report
+from tinylm.text.known import VARIABLE
 from tinylm.train.schedule import seconds_of
 
 
@@ -26,42 +28,42 @@ from tinylm.train.schedule import seconds_of
 class RecipeStudy:
     """What is run and shown."""
 
-    data_dir: Path = Path("../shared/data")
-    """The folder of the data sets."""
+    data_dir: Path = field(default_factory=lambda: Path(os.environ.get(VARIABLE) or "data"))
+    """Folder of the data sets and of wikipedia/, else that of TINYLM_DATA, else data/."""
     recipes: tuple[str, ...] = tuple(RECIPES)
-    """Names of recipes."""
+    """Names of recipes of pre-training."""
     budgets: tuple[str, ...] = ("3m", "10m")
-    """Of pre-training a member."""
+    """Times of pre-training a member."""
     tasks: tuple[str, ...] = TASKS
-    """Names of data sets; `fewrel-marked` is another."""
+    """Names of data sets to fine-tune to; there is fewrel-marked too."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """A committee of each kind for each."""
+    """Each has samples and committees of its own."""
     members: int = 4
-    """Of a committee."""
+    """Members of a committee."""
     preset: str | None = None
     """Shape of the members, in place of the recipe's."""
     pretraining: tuple[str, ...] = ()
-    """Changes to the settings, as NAME=VALUE."""
+    """Settings of pre-training in place of the recipe's, as NAME=VALUE."""
     finetuning: tuple[str, ...] = ()
-    """Likewise."""
+    """Settings of fine-tuning, likewise."""
     distillation: tuple[str, ...] = ()
-    """Likewise."""
+    """Settings of distillation, likewise."""
     distill: bool = False
-    """Also distill committees, into one member and into as many as they have."""
+    """Also distil committees, into one member and into as many as they have."""
     test: bool = False
-    """Measure on the test parts, with baselines and members from scratch."""
+    """Measure on the test parts in place of validation texts, with baselines and members from scratch."""
     baselines: tuple[str, ...] = tuple(BASELINES)
-    """Names of baselines, with `test`."""
+    """Names of baselines, measured with --test."""
     results: Path = RUNS / "results.json"
-    """File of results; what is in it is not run again. docs/recipe.json holds ours."""
+    """File of results; what it holds is not run again. docs/recipe.json holds those of the project."""
     show: bool = False
-    """Run nothing: show of this what is stored."""
+    """Run nothing, show stored results."""
     retry: bool = False
     """Run failed runs again."""
     chart: Path | None = None
     """Draw accuracy against minutes into this file, .svg or .png."""
     page: Path | None = None
-    """Write the tables into this page."""
+    """Write the tables into this HTML page."""
 
     def __post_init__(self) -> None:
         for given, known in (
@@ -223,7 +225,7 @@ def _changed(name: str, study: RecipeStudy) -> Any:
 
 
 def _values(settings: Any, given: Sequence[str]) -> dict[str, Any]:
-    known = {field.name for field in fields(settings)}
+    known = {setting.name for setting in fields(settings)}
     values: dict[str, Any] = {}
     for assignment in given:
         name, _, text = assignment.partition("=")

@@ -1,7 +1,8 @@
 """The page at the end of a study: results with their intervals, tables, charts, settings, and what to type next.
 
-One HTML file that opens offline and asks the network for nothing. Its looks are in `report.html`; here the values are
-escaped and put in. Charts are made in `charts.py`.
+Its tables can be printed on the screen instead. The page is one HTML file that opens offline and requests nothing
+from the network. Its looks are in `report.html`; here the values are escaped and put in. Charts are made in
+`charts.py`.
 """
 
 import math
@@ -11,6 +12,9 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
+
+from rich.console import Console
+from rich.table import Table as RichTable
 
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_text
@@ -59,6 +63,19 @@ class Section:
     paragraphs: Sequence[str] = ()
     tables: Sequence[Table] = ()
     charts: Sequence[Chart] = ()
+
+
+def print_sections(sections: Iterable[Section], console: Console) -> None:
+    """Print headings, paragraphs and tables; charts need the page."""
+    for section in sections:
+        console.print(f"\n{section.heading}", style="bold")
+        for paragraph in section.paragraphs:
+            console.print(paragraph)
+        for table in section.tables:
+            printed = RichTable(*table.columns)
+            for row in table.rows:
+                printed.add_row(*row)
+            console.print(printed)
 
 
 def write_report(
