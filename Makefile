@@ -18,10 +18,11 @@ demo: $(INSTALLED) ## set everything up and run the main job on this machine's o
 test: lint ## set everything up, check the code and run all tests
 	$(BIN)/pytest
 
-lint: $(INSTALLED) ## check style, docstrings, annotations and types
+lint: $(INSTALLED) ## check style, docstrings, annotations, types and which way imports go
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 bench: $(INSTALLED) ## measure speed and memory of training and answering against the usual ways
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

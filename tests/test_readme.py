@@ -108,7 +108,7 @@ def test_what_curl_sends_is_answered(tokenizer, tmp_path):
                 words = shlex.split(line.replace("$(cat token.txt)", "a-token"))
                 header = words[words.index("-H") + 1].split(": ") if "-H" in words else ("X", "none")
                 body = words[words.index("-d") + 1].encode()
-                request = urllib.request.Request(f"{address}/predict", body, dict([header]))
+                request = urllib.request.Request(f"{address}/predict", body, dict([header]))  # type: ignore[list-item]
                 answer = json.load(urllib.request.urlopen(request, timeout=20))
                 assert answer["predictions" if b"texts" in body else "label"]
                 assert ("words" in answer) == (b"explain" in body)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.latency.roofline import Roofline
 from benchmarks.latency.specs import PACKAGES, RESULTS, TOKENIZER, Setup, Spec
@@ -212,7 +213,7 @@ def _draw(points: Sequence[_Point]) -> None:
         scale=alt.Scale(domain=["measured", "at best on this core"], range=[[1, 0], [3, 3]]),
         legend=alt.Legend(orient="bottom", columns=2, symbolType="stroke", symbolStrokeWidth=2, labelLimit=300),
     )
-    panels = []
+    panels: list[Any] = []
     for axis, title in _AXES.items():
         own = [point for point in points if point.axis == axis]
         steps = sorted({point.x for point in own})

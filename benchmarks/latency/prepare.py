@@ -100,7 +100,9 @@ class _Workshop:
         (folder / "task.json").write_text(json.dumps(content), encoding="utf-8")
 
     def _task(self, name: str) -> dict[str, Any]:
-        return json.loads((self.make(f"texts/{name}") / "task.json").read_text(encoding="utf-8"))
+        file = self.make(f"texts/{name}") / "task.json"
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return content
 
     def _vocabulary(self, name: str, folder: Path) -> None:
         from tinylm.tokens.loading import load_tokenizer

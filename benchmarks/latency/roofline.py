@@ -86,7 +86,7 @@ def _peak() -> dict[str, float]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
 
-    def session(operator: str, kind: int, initial: object, out: int) -> onnxruntime.InferenceSession:
+    def session(operator: str, kind: int, initial: TensorProto, out: int) -> onnxruntime.InferenceSession:
         graph = helper.make_graph(
             [helper.make_node(operator, ["x", "weight"], ["y"])],
             "product",

@@ -39,7 +39,9 @@ def tinylm(files: Path, threads: int) -> Predict:
     import tinylm
 
     classifier = tinylm.load(files, threads=threads)
-    return Predict(classifier.predict, classifier.predict)
+    return Predict(
+        lambda text: str(classifier.predict(text)), lambda texts: [str(label) for label in classifier.predict(texts)]
+    )
 
 
 def transformers(files: Path, threads: int) -> Predict:
@@ -57,7 +59,7 @@ def transformers(files: Path, threads: int) -> Predict:
     @torch.inference_mode()
     def one(text: str) -> str:
         inputs = tokenizer(text, truncation=True, max_length=length, return_tensors="pt")
-        return names[int(model(**inputs).logits.argmax())]
+        return str(names[int(model(**inputs).logits.argmax())])
 
     @torch.inference_mode()
     def answer(ids: Any, mask: Any) -> Any:
@@ -90,7 +92,7 @@ def onnx_runtime(files: Path, threads: int) -> Predict:
         ids = np.array([tokenizer.encode_batch_fast([text])[0].ids])
         tokens = ids.shape[1]
         inputs = {"input_ids": ids, "attention_mask": ones[:, :tokens], "token_type_ids": zeros[:1, :tokens]}
-        return names[int(run(None, inputs)[0].argmax())]
+        return str(names[int(run(None, inputs)[0].argmax())])
 
     def answer(ids: Any, mask: Any) -> Any:
         inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": zeros[: len(ids), : ids.shape[1]]}
@@ -156,7 +158,7 @@ def fast_text(files: Path, threads: int) -> Predict:
 
     def one(text: str) -> str:
         _, label = predict(fast_text_line(text), 1, 0.0, "strict")[0]
-        return names[int(label.removeprefix("__label__"))]
+        return str(names[int(label.removeprefix("__label__"))])
 
     return Predict(one, lambda texts: [one(text) for text in texts])
 

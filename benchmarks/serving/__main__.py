@@ -85,7 +85,7 @@ def serving(model: Path, workers: int, threads: int) -> Iterator[Server]:
         env=environment(threads),
     )
     assert process.stderr is not None
-    said = []
+    said: list[str] = []
     try:
         while not (said and "serving on http" in said[-1]):
             line = process.stderr.readline()

@@ -74,10 +74,12 @@ def tinylm_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tokens = tokenise(_corpus(arguments.data, DOCUMENTS), tokenizer, cache=Path(folder))
         train, held = split_documents(len(tokens), settings.seed)
-        parts = (Packed(tokens, documents, shape.positions) for documents in (train, held))
+        training, validation = (Packed(tokens, documents, shape.positions) for documents in (train, held))
         model = MaskedLanguageModel(shape)
         initialise(model, settings.seed)
-        job = Pretraining("pre-training", model, *parts, tokenizer, settings, tokens.counts, settings.seed)
+        job = Pretraining(
+            "pre-training", model, training, validation, tokenizer, settings, tokens.counts, settings.seed
+        )
         precision, _ = choose_precision("auto", shape, shape.positions * BATCH, "cpu")
         _run(job, settings, Path(folder), precision, pacer, texts=False)
 
@@ -128,21 +130,28 @@ def _run(job: Any, settings: Any, folder: Path, precision: Any, pacer: Pacer, *,
 def baseline_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
     """BertForMaskedLM on documents truncated and padded to 128, all positions computed."""
     import torch
-    from transformers import BertForMaskedLM, BertTokenizerFast, DataCollatorForLanguageModeling
+    from transformers import (  # type: ignore[attr-defined]
+        BertForMaskedLM,
+        BertTokenizerFast,
+        DataCollatorForLanguageModeling,
+    )
 
     tokenizer = BertTokenizerFast.from_pretrained(str(arguments.data / "bert-base-uncased"))
     documents = list(_corpus(arguments.data, DOCUMENTS).documents())
     encoded = tokenizer(documents, padding="max_length", truncation=True, max_length=LENGTH)
-    data = [{key: encoded[key][i] for key in ("input_ids", "attention_mask")} for i in range(len(documents))]
+    data: Any = [{key: encoded[key][i] for key in ("input_ids", "attention_mask")} for i in range(len(documents))]
     collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
-    loader = torch.utils.data.DataLoader(data, batch_size=BATCH, shuffle=True, collate_fn=collator)
+    loader: Any = torch.utils.data.DataLoader(data, batch_size=BATCH, shuffle=True, collate_fn=collator)
     _train(BertForMaskedLM(_hugging_face_shape(arguments.shape)), loader, arguments, pacer, texts=False)
 
 
 def baseline_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:
     """BertForSequenceClassification on texts padded to 128."""
     import torch
-    from transformers import BertForSequenceClassification, BertTokenizerFast
+    from transformers import (  # type: ignore[attr-defined]
+        BertForSequenceClassification,
+        BertTokenizerFast,
+    )
 
     from tinylm.text.sources import load_task
 

@@ -370,7 +370,7 @@ def test_predict_keeps_a_line_for_an_empty_text_and_one_of_100_000_words(here):
 @pytest.mark.slow
 def test_predict_answers_standard_input_line_by_line_while_the_writer_waits(here):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([TINYLM, "predict", "model"], bufsize=0, env=environment(), **pipes) as child:
+    with subprocess.Popen([TINYLM, "predict", "model"], bufsize=0, env=environment(), **pipes) as child:  # type: ignore[call-overload]
         for text in (b"printer jam", b"", "das Gerät".encode()):
             child.stdin.write(text + b"\n")
             assert select.select([child.stdout], [], [], 30)[0], "no answer while the writer waits"

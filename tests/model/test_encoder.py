@@ -66,7 +66,7 @@ def batches(draw, positions=48, vocabulary=60):
 @settings(max_examples=30)
 def test_reading_equals_computing_everything(path, shape, scramble, batch, layers, heads):
     model = scramble(Encoder(shape(layers=layers, heads=heads)))
-    assert_reading_is_picking(model, *batch, PATHS[path])
+    assert_reading_is_picking(model, *batch, PATHS[path])  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -74,7 +74,7 @@ def test_reading_equals_computing_everything(path, shape, scramble, batch, layer
 @settings(max_examples=6)
 def test_reading_equals_computing_everything_behind_front_ends(path, front_end, shape, scramble, batch):
     model = scramble(Encoder(shape(layers=2, front_end=front_end))).eval()
-    assert_reading_is_picking(model, *batch, PATHS[path])
+    assert_reading_is_picking(model, *batch, PATHS[path])  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 16, 17, 128])

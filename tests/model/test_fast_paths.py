@@ -58,7 +58,7 @@ def test_plain_attention_in_bfloat16_is_as_near_to_float32_as_the_fused_kernel(m
     upstream = torch.randn(4, 3, 40, 16, generator=generator).bfloat16()
 
     def fused(*tensors):
-        return functional.scaled_dot_product_attention(*tensors, attn_mask=mask)
+        return functional.scaled_dot_product_attention(*tensors, attn_mask=mask)  # type: ignore[misc]
 
     def error(results):
         exact_value, exact_gradients = _value_and_gradients(
@@ -68,7 +68,7 @@ def test_plain_attention_in_bfloat16_is_as_near_to_float32_as_the_fused_kernel(m
         pairs = zip((value, *gradients), (exact_value, *exact_gradients), strict=True)
         return torch.stack([(ours.float() - exact).norm() / exact.norm() for ours, exact in pairs])
 
-    plain = error(_value_and_gradients(lambda *tensors: attention(*tensors, mask), q, k, v, upstream=upstream))
+    plain = error(_value_and_gradients(lambda *tensors: attention(*tensors, mask), q, k, v, upstream=upstream))  # type: ignore[call-arg]
     kernel = error(_value_and_gradients(fused, q, k, v, upstream=upstream))
     assert (plain < 0.01).all()
     assert (plain < 2 * kernel + 1e-3).all()

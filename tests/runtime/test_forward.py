@@ -29,7 +29,7 @@ SHAPES = {
 }
 
 
-@pytest.fixture(scope="module", params=SHAPES.values(), ids=SHAPES.keys())
+@pytest.fixture(scope="module", params=SHAPES.values(), ids=SHAPES.keys())  # type: ignore[call-overload]
 def member(request, tokenizer, tmp_path_factory):
     return write_member(tmp_path_factory.mktemp("member"), tokenizer, 0, spread=0.3, **request.param)
 

@@ -17,7 +17,7 @@ def load(folder, threads=1) -> FakeClassifier:
 
 
 # The workers run this file too, so that they find the same.
-server.load = workers.load = load
+server.load = workers.load = load  # type: ignore[assignment]
 
 if __name__ == "__main__":
     from tinylm.cli.main import main

@@ -144,7 +144,7 @@ def test_bad_corpora(tmp_path):
     with pytest.raises(InputError, match=r"odd\.jsonl, line 2: 'text' is int"):
         documents(odd)
     with pytest.raises(InputError, match="document 1 of the list is int"):
-        open_corpus(["a", 1])
+        open_corpus(["a", 1])  # type: ignore[list-item]
     with pytest.raises(InputError, match="an empty name"):
         open_corpus("")
     with pytest.raises(InputError, match="documents=0"):

@@ -52,7 +52,7 @@ def make_job(tokens, tokenizer, shape):
         views = (
             VIEWS[chosen.sequences](tokens, part, model.config.positions) for part in split_documents(len(tokens), 0)
         )
-        return Pretraining("test", model, *views, tokenizer, chosen, tokens.counts, 0, shared=shared)
+        return Pretraining("test", model, *views, tokenizer, chosen, tokens.counts, 0, shared=shared)  # type: ignore[call-arg, misc]
 
     return make
 

@@ -77,7 +77,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(job, tmp_p
         resumed_from.append(latest(partial))
         assert_loadable(resumed_from[-1])
     assert kills >= 2
-    assert resumed_from == sorted(set(resumed_from))
+    assert resumed_from == sorted(set(resumed_from))  # type: ignore[type-var]
     assert finish(start(arguments)) == ""
     whole, killed = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed"))
     assert killed == whole

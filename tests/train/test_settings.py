@@ -60,7 +60,7 @@ def test_refused_of_all_jobs(kind, given, message):
         *(
             (
                 PretrainSettings,
-                NO_NEIGHBOUR | {"sequences": rows, name: 0.1},
+                NO_NEIGHBOUR | {"sequences": rows, name: 0.1},  # type: ignore[dict-item]
                 rf"{rows} sequences have .*; set {name} to 0",
             )
             for rows in ("packed", "truncated")
@@ -118,4 +118,4 @@ def test_no_word_dropout_no_smoothing_and_a_slow_head_are_fine():
 
 def test_settings_do_not_change():
     with pytest.raises(FrozenInstanceError):
-        PretrainSettings().seed = 3
+        PretrainSettings().seed = 3  # type: ignore[misc]
