@@ -3,10 +3,13 @@
 import pytest
 import torch
 
-from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd, ModelConfig
+from tinylm.model.config import ModelConfig
+from tinylm.model.front_ends.base import NoFrontEnd
+from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
+from tinylm.model.front_ends.depthwise import DepthwiseFrontEnd
 
 FRONT_ENDS = {
-    "none": None,
+    "none": NoFrontEnd(),
     "conv2d-3-3": Conv2dFrontEnd(kernels=(3, 3), channels=3),
     "conv2d-16-3": Conv2dFrontEnd(kernels=(16, 3), channels=2),
     "depthwise-5": DepthwiseFrontEnd(kernel=5),

@@ -17,7 +17,8 @@ from transformers import (
 
 from tinylm.core.errors import InputError
 from tinylm.model.checkpoint import load_classifier, load_masked_language_model, save_model
-from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd
+from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
+from tinylm.model.front_ends.depthwise import DepthwiseFrontEnd
 from tinylm.model.heads import IGNORED, MaskedLanguageModel, SequenceClassifier
 from tinylm.model.layout import read_config
 from tinylm.tokens.encoded import EncodedTexts

@@ -5,7 +5,9 @@ import torch
 from transformers import BertConfig, BertForMaskedLM
 
 from tinylm.core.errors import InputError
-from tinylm.model.config import DEFAULT_PRESET, PRESETS, Conv2dFrontEnd, DepthwiseFrontEnd, ModelConfig, preset
+from tinylm.model.config import DEFAULT_PRESET, PRESETS, ModelConfig, preset
+from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
+from tinylm.model.front_ends.depthwise import DepthwiseFrontEnd
 from tinylm.model.heads import MaskedLanguageModel, initialise
 
 # layers, width, heads, feed-forward, positions, vocabulary
@@ -50,7 +52,7 @@ def test_paper_shapes(name):
     )
     assert shape == PAPER[name]
     assert config.head_size == 64
-    assert (config.front_end is not None) == (name in CONVOLUTIONS)
+    assert isinstance(config.front_end, Conv2dFrontEnd) == (name in CONVOLUTIONS)
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)

@@ -8,8 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tinylm.model import encoder as encoder_module
 from tinylm.model.config import ModelConfig
-from tinylm.model.conv import Conv2dStack
 from tinylm.model.encoder import Attention, Encoder, dropout, fold_is_cheaper, gather_positions
+from tinylm.model.front_ends.base import NoFrontEnd
+from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
 from tinylm.model.heads import IGNORED, MaskedLanguageModel
 
 PATHS = {"readout": False, "fold": True}
@@ -156,8 +157,8 @@ def test_an_unpadded_batch_needs_no_mask(mode, front_end, shape, scramble):
 def test_the_front_end_is_the_one_asked_for(shape, front_end):
     model = Encoder(shape(front_end=front_end))
     extra = sum(p.numel() for p in model.front_end.parameters())
-    assert (extra > 0) == (front_end is not None)
-    if isinstance(model.front_end, Conv2dStack):
+    assert (extra > 0) == (front_end != NoFrontEnd())
+    if isinstance(front_end, Conv2dFrontEnd):
         assert [c.kernel_size for c in model.front_end.convolutions] == [*((k, k) for k in front_end.kernels), (1, 1)]
         assert {c.out_channels for c in model.front_end.convolutions[:-1]} == {front_end.channels}
 

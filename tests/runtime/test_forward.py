@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from voters import write_member
 
-from tinylm.exporting.graph import build_graph, rounded_blocks, rounded_rows
+from tinylm.exporting.graph import build_graph
+from tinylm.exporting.quantise import quantized_blocks, quantized_rows
 from tinylm.model.checkpoint import load_classifier
-from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd
+from tinylm.model.front_ends.base import NoFrontEnd
+from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
+from tinylm.model.front_ends.depthwise import DepthwiseFrontEnd
+from tinylm.model.operations import TokenBatch
 from tinylm.runtime.backends import NumpyBackend, OnnxBackend
 from tinylm.runtime.fold import FixedQuery, fold_member
-from tinylm.runtime.forward import Rows
 from tinylm.runtime.numpy_backend import NumpyOperations
 
 SHAPES = {
@@ -39,7 +42,7 @@ def batch(vocabulary: int, *lengths: int):
     mask = (np.arange(max(lengths)) < np.array(lengths)[:, None]).astype(np.int64)
     ids = generator.integers(0, vocabulary, mask.shape)
     ids[:, 0] = 2
-    return Rows(ids, mask)
+    return TokenBatch(ids, mask)
 
 
 def by_torch(folder, rows):
@@ -65,19 +68,19 @@ def test_arrays_and_graph_say_what_torch_says(member, tokenizer, lengths):
 
 
 @pytest.mark.parametrize(("precision", "near"), [("int8", 0.05), ("int4", 0.4)])
-def test_rounded_weights_stay_near_and_do_not_look_at_other_texts(member, tokenizer, precision, near):
+def test_quantized_weights_stay_near_and_do_not_look_at_other_texts(member, tokenizer, precision, near):
     folded = [fold_member(member)]
     engine, rows = onnx_engine(folded, precision), batch(tokenizer.vocab_size, 2, 17, 32)
     together = engine.run([rows]).probabilities
     np.testing.assert_allclose(together, by_torch(member, rows), atol=near)
     for index, length in enumerate((2, 17, 32)):
-        alone = Rows(rows.ids[index : index + 1, :length], rows.mask[index : index + 1, :length])
+        alone = TokenBatch(rows.ids[index : index + 1, :length], rows.mask[index : index + 1, :length])
         np.testing.assert_allclose(engine.run([alone]).probabilities[0], together[index], atol=1e-5)
 
 
 def test_only_a_lone_layer_on_the_embedding_has_a_fixed_query(member):
     folded = fold_member(member)
-    assert isinstance(folded.read.query, FixedQuery) == (not folded.layers and folded.front_end is None)
+    assert isinstance(folded.read.query, FixedQuery) == (not folded.layers and folded.config.front_end == NoFrontEnd())
 
 
 def test_attention_is_that_of_the_last_layer(tokenizer, tmp_path):
@@ -123,16 +126,16 @@ def wide(rounded, scales, bits, into):
 @given(st.integers(1, 40), st.integers(1, 300), st.floats(1e-30, 1e30))
 def test_rounding_to_eight_bits_is_off_by_half_a_step(out, into, scale):
     weight = (np.random.default_rng(out * into).standard_normal((out, into)) * scale).astype(np.float32)
-    values, step = wide(*rounded_blocks(weight, 8), 8, into)
+    values, step = wide(*quantized_blocks(weight, 8), 8, into)
     assert (np.abs(values - weight) <= 0.505 * step).all()
-    rows, row_scales = rounded_rows(weight)
+    rows, row_scales = quantized_rows(weight)
     assert (np.abs(rows * row_scales - weight) <= 0.501 * row_scales).all()
 
 
 @given(st.integers(1, 40), st.integers(1, 300))
 def test_four_bits_are_nearer_than_a_scale_by_the_largest_weight(out, into):
     weight = np.random.default_rng(out * into).standard_normal((out, into)).astype(np.float32)
-    values, _ = wide(*rounded_blocks(weight, 4), 4, into)
+    values, _ = wide(*quantized_blocks(weight, 4), 4, into)
     largest = np.abs(weight).max(1, keepdims=True)
     plain = np.clip(np.rint(weight / largest * 7.5), -8, 7) * largest / 7.5
     assert np.square(values - weight).sum() <= np.square(plain - weight).sum() + 1e-6
@@ -140,7 +143,7 @@ def test_four_bits_are_nearer_than_a_scale_by_the_largest_weight(out, into):
 
 def test_zeros_stay_zeros():
     for bits in (8, 4):
-        rounded, scales = rounded_blocks(np.zeros((3, 20), np.float32), bits)
+        rounded, scales = quantized_blocks(np.zeros((3, 20), np.float32), bits)
         assert (wide(rounded, scales, bits, 20)[0] == 0).all() and np.isfinite(scales).all()
-    rows, scales = rounded_rows(np.zeros((3, 20), np.float32))
+    rows, scales = quantized_rows(np.zeros((3, 20), np.float32))
     assert (rows == 0).all() and np.isfinite(scales).all()

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd
+from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
+from tinylm.model.front_ends.depthwise import DepthwiseFrontEnd
 from tinylm.model.heads import SequenceClassifier
 from tinylm.tokens.encoded import EncodedTexts
 from tinylm.train.classification import (

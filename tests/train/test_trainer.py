@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from tinylm.core.errors import DivergedError, InputError, InterruptedByUserError, TinyLMError
 from tinylm.core.seeds import member_seed
 from tinylm.model.checkpoint import load_classifier, load_masked_language_model
-from tinylm.model.config import Conv2dFrontEnd
+from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
 from tinylm.model.heads import MaskedLanguageModel, initialise
 from tinylm.text.splits import Examples, Task, hold_out
 from tinylm.tokens.sequences import Pairs, split_documents

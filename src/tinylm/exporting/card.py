@@ -97,7 +97,8 @@ def _checks(difference: float, drop: AccuracyDrop | None, *, distilled: bool) ->
 
 def _shape(checkpoint: Checkpoint, index: int) -> str:
     member = checkpoint.members[index]
-    vocabulary, width = member.words.shape
+    vocabulary, width = member.token_embeddings.shape
     heads, layers = len(member.read.value), len(member.layers) + 1
-    front_end = "" if member.front_end is None else ", behind a convolution"
+    described = member.config.front_end.describe()
+    front_end = f", behind {described}" if described else ""
     return f"{layers} layer(s) of width {width} with {heads} heads{front_end}; {vocabulary:,} word pieces"

@@ -1,6 +1,6 @@
 """The network's operations as nodes of an ONNX graph, in float32 or with weights of 8 or 4 bits.
 
-The graph is written, not traced: batch and length are free, and no input is baked in. Where weights are rounded, an
+The graph is written, not traced: batch and length are free, and no input is baked in. Where weights are quantized, an
 embedding has 8 bits and a scale for each row; a matrix has 8 or 4 bits and a scale for each block of its inputs. Its
 products are made with the input rounded to 8 bits too, each row by itself, so that an answer does not depend on the
 texts it shares a batch with.
@@ -15,25 +15,20 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from tinylm.committee.voting import Vote
+from tinylm.exporting.quantise import BITS, quantized_blocks, quantized_rows
+from tinylm.model.operations import Array, Linear, Norm, TokenBatch
 from tinylm.runtime.artefact import Precision
-from tinylm.runtime.fold import Array, Convolution2d, Depthwise, FoldedMember, Linear, Norm
-from tinylm.runtime.forward import Rows, committee, groups, input_names
+from tinylm.runtime.fold import FoldedMember
+from tinylm.runtime.forward import forward_committee, groups, input_names
 
 OPSET, IR_VERSION = 20, 10
 """The oldest with a GELU by erf, and what goes with it; ONNX Runtime has both since 1.18."""
-
-_BITS: dict[Precision, int] = {"int8": 8, "int4": 4}
-_BLOCK = {8: 256, 4: 128}
-"""Weights that share a scale. With fewer, scales are a larger part of what is read, and products take longer."""
-
-_SHARES = {8: (1.0,), 4: tuple(np.linspace(0.5, 1.0, 11))}
-"""Of the largest weight of a block, what the largest number may stand for: with 4 bits, cutting it off can pay."""
 
 _MICROSOFT = "com.microsoft"
 
 
 class GraphOperations:
-    """See `network.Operations`; a value is the name of a tensor, and a node made twice is made once.
+    """See `model.operations.Operations`; a value is the name of a tensor, and a node made twice is made once.
 
     Args:
         precision: of the weights.
@@ -42,25 +37,25 @@ class GraphOperations:
     def __init__(self, precision: Precision) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self._bits = _BITS.get(precision)
+        self._bits = BITS.get(precision)
         self._made: dict[tuple[Any, ...], str] = {}
 
-    def words(self, table: Array, ids: str) -> str:
+    def token_embeddings(self, table: Array, ids: str) -> str:
         if self._bits is None:
-            return self._node("Gather", self._constant(table, "words"), ids)
-        rounded, scale = rounded_rows(table)
-        rows = self._node("Gather", self._constant(rounded, "words"), ids)
-        scales = self._node("Gather", self._constant(scale, "word_scales"), ids)
+            return self._node("Gather", self._constant(table, "token_embeddings"), ids)
+        quantized, scale = quantized_rows(table)
+        rows = self._node("Gather", self._constant(quantized, "token_embeddings"), ids)
+        scales = self._node("Gather", self._constant(scale, "token_scales"), ids)
         return self.multiply(self._node("Cast", rows, to=TensorProto.FLOAT), scales)
 
-    def places(self, table: Array, ids: str) -> str:
+    def position_embeddings(self, table: Array, ids: str) -> str:
         if self._bits is not None:
-            rounded, scale = rounded_rows(table)
+            quantized, scale = quantized_rows(table)
             # The session computes this once, when it is opened.
-            wide = self._node("Cast", self._constant(rounded, "places"), to=TensorProto.FLOAT)
-            stored = self.multiply(wide, self._constant(scale, "place_scales"))
+            wide = self._node("Cast", self._constant(quantized, "position_embeddings"), to=TensorProto.FLOAT)
+            stored = self.multiply(wide, self._constant(scale, "position_scales"))
         else:
-            stored = self._constant(table, "places")
+            stored = self._constant(table, "position_embeddings")
         tokens = self._node("Shape", ids, start=1, end=2)
         return self._node("Slice", stored, self._integers(0), tokens, self._integers(0))
 
@@ -76,7 +71,7 @@ class GraphOperations:
 
     def linear(self, x: str, linear: Linear) -> str:
         if self._bits is not None:
-            return self._rounded_product(x, self._bits, linear.weight, linear.bias)
+            return self._quantized_product(x, self._bits, linear.weight, linear.bias)
         product = self.matmul(x, self._constant(np.ascontiguousarray(linear.weight.T), "weight"))
         return self.add(product, self._constant(linear.bias, "bias"))
 
@@ -84,7 +79,9 @@ class GraphOperations:
         if self._bits is not None:
             names = [f"{x}_head_{head}" for head in range(len(weight))]
             self.nodes.append(helper.make_node("Split", [x], names, axis=1, num_outputs=len(names)))
-            products = [self._rounded_product(name, self._bits, rows) for name, rows in zip(names, weight, strict=True)]
+            products = [
+                self._quantized_product(name, self._bits, rows) for name, rows in zip(names, weight, strict=True)
+            ]
             return self._node("Concat", *products, axis=1)
         heads_first = self.transpose(x, 1, 0, 2)
         constant = self._constant(np.ascontiguousarray(weight.transpose(0, 2, 1)), "weight_by_head")
@@ -138,25 +135,24 @@ class GraphOperations:
     def real_tokens(self, mask: str) -> str:
         return self._node("Unsqueeze", self._node("Cast", mask, to=TensorProto.FLOAT), self._integers(2))
 
-    def convolve_features(self, x: str, depthwise: Depthwise) -> str:
-        weight, bias = self._constant(depthwise.weight, "filter"), self._constant(depthwise.bias, "bias")
+    def convolve_features(self, x: str, weight: Array, bias: Array) -> str:
+        parts = self._constant(weight, "filter"), self._constant(bias, "bias")
         features_first = self.transpose(x, 0, 2, 1)
-        pads = _same(depthwise.weight.shape[2])
-        filtered = self._node("Conv", features_first, weight, bias, group=len(depthwise.weight), pads=pads)
+        filtered = self._node("Conv", features_first, *parts, group=len(weight), pads=_same(weight.shape[2]))
         return self.transpose(filtered, 0, 2, 1)
 
-    def convolve_image(self, x: str, convolution: Convolution2d) -> str:
-        weight, bias = self._constant(convolution.weight, "filter"), self._constant(convolution.bias, "bias")
-        before, after = _same(convolution.weight.shape[2])
-        return self._node("Conv", x, weight, bias, pads=[before, before, after, after])
+    def convolve_image(self, x: str, weight: Array, bias: Array) -> str:
+        parts = self._constant(weight, "filter"), self._constant(bias, "bias")
+        before, after = _same(weight.shape[2])
+        return self._node("Conv", x, *parts, pads=[before, before, after, after])
 
-    def _rounded_product(self, x: str, bits: int, weight: Array, bias: Array | None = None) -> str:
-        rounded, scales = rounded_blocks(weight, bits)
-        inputs = [x, self._constant(rounded, "weight"), self._constant(scales, "weight_scales")]
+    def _quantized_product(self, x: str, bits: int, weight: Array, bias: Array | None = None) -> str:
+        quantized, scales = quantized_blocks(weight, bits)
+        inputs = [x, self._constant(quantized, "weight"), self._constant(scales, "weight_scales")]
         if bias is not None:
             inputs += ["", "", self._constant(bias, "bias")]
         out, into = weight.shape
-        sizes = {"N": out, "K": into, "bits": bits, "block_size": rounded.shape[2] * 8 // bits}
+        sizes = {"N": out, "K": into, "bits": bits, "block_size": quantized.shape[2] * 8 // bits}
         # Level 4: the input is rounded to 8 bits as well, block by block.
         return self._node("MatMulNBits", *inputs, domain=_MICROSOFT, accuracy_level=4, **sizes)
 
@@ -183,8 +179,8 @@ class GraphOperations:
 def build_graph(members: Sequence[FoldedMember], vote: Vote, precision: Precision) -> onnx.ModelProto:
     """One graph for a committee.
 
-    Its inputs, for each of `network.groups(members)`, are `input_ids` and `attention_mask` (batch, tokens), int64, as
-    Hugging Face names them; with an index after the name where there are several groups. Its outputs are
+    Its inputs, for each of `runtime.forward.groups(members)`, are `input_ids` and `attention_mask` (batch, tokens),
+    int64, as Hugging Face names them; with an index after the name where there are several groups. Its outputs are
     `probabilities` (batch, labels), `votes` (batch, members, labels), and for each group `attention` (batch, its
     members, tokens).
     """
@@ -192,8 +188,8 @@ def build_graph(members: Sequence[FoldedMember], vote: Vote, precision: Precisio
     count = len(groups(members))
     ids, masks, attention = (input_names(kind, count) for kind in ("input_ids", "attention_mask", "attention"))
     tokens = input_names("tokens", count)
-    rows = [Rows(*pair) for pair in zip(ids, masks, strict=True)]
-    outputs = committee(operations, members, vote, rows)
+    batches = [TokenBatch(*pair) for pair in zip(ids, masks, strict=True)]
+    outputs = forward_committee(operations, members, vote, batches)
     labels = len(members[0].labels)
     shapes: dict[str, list[str | int]] = {
         "probabilities": ["batch", labels],
@@ -223,40 +219,6 @@ def build_graph(members: Sequence[FoldedMember], vote: Vote, precision: Precisio
         ir_version=IR_VERSION,
         producer_name="tinylm",
     )
-
-
-def rounded_rows(table: Array) -> tuple[npt.NDArray[np.int8], Array]:
-    """A table (rows, width) rounded to 8 bits, and the scale of each row (rows, 1)."""
-    scale = np.maximum(np.abs(table).max(1, keepdims=True) / 127, np.finfo(np.float32).tiny)
-    return np.rint(table / scale).astype(np.int8), scale.astype(np.float32)
-
-
-def rounded_blocks(weight: Array, bits: int) -> tuple[npt.NDArray[np.uint8], Array]:
-    """A matrix rounded to 8 or 4 bits, with a scale for each block of inputs.
-
-    Args:
-        weight: (out, in).
-        bits: 8, or 4, two of them in a byte, the first in its lower half.
-
-    Returns:
-        (out, blocks, bytes) uint8, half of their range standing for 0, and scales (out, blocks) float32.
-    """
-    out, into = weight.shape
-    block = min(_BLOCK[bits], max(16, 1 << (into - 1).bit_length()))
-    padded = np.pad(weight, ((0, 0), (0, -into % block))).reshape(out, -1, block)
-    half = 1 << (bits - 1)
-    largest = np.maximum(np.abs(padded).max(2), np.finfo(np.float32).tiny)
-    least = np.full(largest.shape, np.inf)
-    numbers, scales = np.empty(padded.shape, np.uint8), np.empty(largest.shape, np.float32)
-    for share in _SHARES[bits]:
-        scale = (largest * share / (half - 0.5)).astype(np.float32)
-        rounded = np.clip(np.rint(padded / scale[:, :, None]), -half, half - 1)
-        error = np.square(rounded - padded / scale[:, :, None]).sum(2) * share**2
-        better = error < least
-        least[better], scales[better], numbers[better] = error[better], scale[better], rounded[better] + half
-    if bits == 4:
-        numbers = np.asarray(numbers[:, :, ::2] | numbers[:, :, 1::2] << 4, dtype=np.uint8)
-    return numbers, scales
 
 
 def _same(kernel: int) -> list[int]:

@@ -12,8 +12,9 @@ import torch
 from tinylm.committee import voting
 from tinylm.core.seeds import numpy_generator
 from tinylm.model.checkpoint import load_classifier
+from tinylm.model.operations import TokenBatch
 from tinylm.runtime.backends import Backend
-from tinylm.runtime.forward import Rows, groups
+from tinylm.runtime.forward import groups
 from tinylm.runtime.loading import Checkpoint
 
 TOLERANCE = 1e-5
@@ -47,7 +48,7 @@ def largest_difference(checkpoint: Checkpoint, backend: Backend) -> float:
     return float(np.max(differences))
 
 
-def _batches(checkpoint: Checkpoint) -> Iterator[list[Rows[npt.NDArray[np.int64]]]]:
+def _batches(checkpoint: Checkpoint) -> Iterator[list[TokenBatch[npt.NDArray[np.int64]]]]:
     """Batches of random ids, in each batch one array for each vocabulary."""
     for number, lengths in enumerate(_LENGTHS):
         batch = []
@@ -55,7 +56,7 @@ def _batches(checkpoint: Checkpoint) -> Iterator[list[Rows[npt.NDArray[np.int64]
             truncated = np.minimum(lengths, vocabulary.positions)
             mask = (np.arange(truncated.max()) < truncated[:, None]).astype(np.int64)  # (texts, tokens)
             generator = numpy_generator(0, "parity", number)
-            ids = generator.integers(0, len(checkpoint.members[group[0]].words), mask.shape)
+            ids = generator.integers(0, len(checkpoint.members[group[0]].token_embeddings), mask.shape)
             ids[:, 0] = vocabulary.tokenizer.cls_id
-            batch.append(Rows(ids, mask))
+            batch.append(TokenBatch(ids, mask))
         yield batch

@@ -10,69 +10,41 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tinylm.core.errors import InputError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Conv2dFrontEnd:
-    """2-D convolutions over (tokens x features) before the first layer, as in the paper.
-
-    Attributes:
-        kernels: kernel size of each convolution, square.
-        channels: channels of each convolution.
-    """
-
-    kernels: tuple[int, ...]
-    channels: int
-
-    def __post_init__(self) -> None:
-        """Refuse a stack without convolutions, or of empty ones."""
-        if not self.kernels or min(*self.kernels, self.channels, 1) < 1:
-            raise InputError(
-                f"a front-end of kernels {self.kernels} and {self.channels} channels computes nothing; "
-                "give at least one kernel and one channel, each at least 1"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DepthwiseFrontEnd:
-    """One 1-D convolution over tokens, a filter of `kernel` tokens for a feature: some thousand products a token."""
-
-    kernel: int
-
-    def __post_init__(self) -> None:
-        """Refuse an empty filter."""
-        if self.kernel < 1:
-            raise InputError(f"a filter of {self.kernel} tokens sees nothing; give at least 1")
-
-
-FrontEnd = Conv2dFrontEnd | DepthwiseFrontEnd
+from tinylm.model.front_ends.base import NO_FRONT_END, FrontEnd
+from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
+from tinylm.model.front_ends.depthwise import DepthwiseFrontEnd
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The shape of a BERT.
-
-    Attributes:
-        vocab_size: word pieces.
-        hidden_size: width of a token's vector.
-        layers: transformer layers.
-        heads: attention heads a layer; divides `hidden_size`.
-        intermediate_size: width of the feed-forward part.
-        positions: longest row, in tokens.
-        token_types: rows of the segment embedding (only the first is used; kept for exchange with other BERTs).
-        norm_epsilon: added to the variance in layer norm.
-        front_end: what stands between the embeddings and the first layer, or None.
-    """
+    """The shape of a BERT."""
 
     vocab_size: int = 30_522
+    """Word pieces."""
+
     hidden_size: int = 768
+    """Width of a token's vector."""
+
     layers: int = 1
+    """Transformer layers."""
+
     heads: int = 12
+    """Attention heads of a layer; divides `hidden_size`."""
+
     intermediate_size: int = 3072
+    """Width of the feed-forward part."""
+
     positions: int = 128
+    """Longest sequence, in tokens."""
+
     token_types: int = 2
+    """Rows of the segment embedding; only the first is used, the others are kept for exchange with other BERTs."""
+
     norm_epsilon: float = 1e-12
-    front_end: FrontEnd | None = None
+    """Added to the variance in layer norm."""
+
+    front_end: FrontEnd = NO_FRONT_END
+    """What stands between the embeddings and the first layer."""
 
     def __post_init__(self) -> None:
         """Refuse shapes that cannot be built."""
@@ -93,12 +65,12 @@ class ModelConfig:
         return self.hidden_size // self.heads
 
 
-def _paper(heads: int = 12, layers: int = 1, front_end: FrontEnd | None = None) -> ModelConfig:
+def _paper(heads: int = 12, layers: int = 1, front_end: FrontEnd = NO_FRONT_END) -> ModelConfig:
     width = 64 * heads
     return ModelConfig(hidden_size=width, heads=heads, layers=layers, intermediate_size=4 * width, front_end=front_end)
 
 
-def _small(width: int, layers: int = 1, front_end: FrontEnd | None = None) -> ModelConfig:
+def _small(width: int, layers: int = 1, front_end: FrontEnd = NO_FRONT_END) -> ModelConfig:
     return ModelConfig(
         vocab_size=30_000,
         hidden_size=width,

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinylm.model.config import ModelConfig
-from tinylm.model.conv import build_front_end
 
 _SHORT = 256
 """Rows of at most so many tokens are attended to without the fused kernel, where that is faster."""
@@ -181,6 +180,20 @@ class Layer(nn.Module):
         return output
 
 
+class FrontEndModule(nn.Module):
+    """The modules of the configured front-end, by the names that it gives them."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self._front_end = config.front_end
+        for name, module in config.front_end.modules(config).items():
+            self.add_module(name, module)
+
+    def forward(self, x: Tensor, ids: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, T, H), (B, T) and (B, T) to (B, T, H); see `FrontEnd.forward`."""
+        return self._front_end.forward(self._modules, x, ids, mask)
+
+
 class Encoder(nn.Module):
     """Embeddings, front-end, layers."""
 
@@ -188,7 +201,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = Embeddings(config)
-        self.front_end = build_front_end(config)
+        self.front_end = FrontEndModule(config)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
 
     def forward(
@@ -213,7 +226,7 @@ class Encoder(nn.Module):
             (batch, reads, width), or (batch, tokens, width) without `reads`.
         """
         x: Tensor = dropout(self.embeddings(ids), rate, generator)
-        x = self.front_end(x, mask)
+        x = self.front_end(x, ids, mask)
         last = len(self.layers) - 1
         for depth, layer in enumerate(self.layers):
             x = layer(x, mask, reads if depth == last else None, rate, generator)

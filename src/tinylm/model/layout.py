@@ -1,19 +1,19 @@
 """Hugging Face's layout of a BERT, without its numbers: names of files and tensors, and what `config.json` says.
 
 Both sides build on this: torch, which writes and trains such folders (`checkpoint.py`), and the runtime, which
-answers from them without torch. Models with a convolutional front-end have no counterpart in `transformers`; their
+answers from them without torch. Models with a front-end have no counterpart in `transformers`; their
 `model_type` is `tinylm`, so that it refuses them instead of dropping the front-end.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from tinylm.core.errors import InputError
-from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd, ModelConfig
+from tinylm.model.config import ModelConfig
+from tinylm.model.front_ends.base import front_end_json, read_front_end
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -99,12 +99,10 @@ def config_json(
         stored["id2label"] = {str(i): label for i, label in enumerate(labels)}
         stored["label2id"] = {label: i for i, label in enumerate(labels)}
         stored["problem_type"] = "single_label_classification"
-    if config.front_end is not None:
+    front_end = front_end_json(config.front_end)
+    if front_end is not None:
         stored["model_type"] = "tinylm"
-        stored["front_end"] = {
-            "type": type(config.front_end).__name__.removesuffix("FrontEnd").lower(),
-            **asdict(config.front_end),
-        }
+        stored["front_end"] = front_end
     return stored
 
 
@@ -114,16 +112,6 @@ def _from_json(stored: Mapping[str, Any]) -> tuple[ModelConfig, tuple[str, ...]]
     for key, supported in (("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
         if stored.get(key, supported) != supported:
             raise ValueError(f"its {key} is {stored[key]!r}, and only {supported!r} is supported")
-    front_end = dict(stored.get("front_end") or {})
-    match front_end.pop("type", None):
-        case None:
-            shape: Conv2dFrontEnd | DepthwiseFrontEnd | None = None
-        case "conv2d":
-            shape = Conv2dFrontEnd(kernels=tuple(front_end["kernels"]), channels=front_end["channels"])
-        case "depthwise":
-            shape = DepthwiseFrontEnd(**front_end)
-        case other:
-            raise ValueError(f"its front_end is {other!r}")
     config = ModelConfig(
         vocab_size=stored["vocab_size"],
         hidden_size=stored["hidden_size"],
@@ -133,7 +121,7 @@ def _from_json(stored: Mapping[str, Any]) -> tuple[ModelConfig, tuple[str, ...]]
         positions=stored["max_position_embeddings"],
         token_types=stored.get("type_vocab_size", 2),
         norm_epsilon=stored.get("layer_norm_eps", 1e-12),
-        front_end=shape,
+        front_end=read_front_end(stored.get("front_end")),
     )
     names = {int(index): label for index, label in (stored.get("id2label") or {}).items()}
     if "BertForSequenceClassification" not in (stored.get("architectures") or []):

@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from tinylm.committee.voting import Vote
 from tinylm.core.errors import InputError
+<<<<<<< HEAD
 from tinylm.runtime.blas import limit_threads
 from tinylm.runtime.forward import Outputs, Rows, committee, input_names
+=======
+from tinylm.model.operations import TokenBatch
+from tinylm.runtime.forward import Outputs, forward_committee, input_names
+>>>>>>> f556081 (Front-ends: one file each holds settings, training forward, folding and the runtime's steps; they register by kind)
 from tinylm.runtime.numpy_backend import NumpyOperations, Values
 
 if TYPE_CHECKING:
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
 class Backend(Protocol):
     """Ids to probabilities; may be called from several threads at once."""
 
-    def run(self, rows: Sequence[Rows[Values]]) -> Outputs[Values]:
+    def run(self, rows: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
         """Answer a batch: its rows once for each vocabulary."""
 
 
@@ -33,10 +38,15 @@ class NumpyBackend:
     def __init__(self, members: "Sequence[FoldedMember]", vote: Vote, threads: int) -> None:
         self._members, self._vote, self._threads = members, vote, threads
 
-    def run(self, rows: Sequence[Rows[Values]]) -> Outputs[Values]:
+    def run(self, rows: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
         """See `Backend`."""
+<<<<<<< HEAD
         with limit_threads(self._threads):
             return committee(NumpyOperations(), self._members, self._vote, rows)
+=======
+        with self._libraries.limit(limits=self._threads, user_api="blas"):
+            return forward_committee(NumpyOperations(), self._members, self._vote, rows)
+>>>>>>> f556081 (Front-ends: one file each holds settings, training forward, folding and the runtime's steps; they register by kind)
 
 
 class OnnxBackend:
@@ -70,7 +80,7 @@ class OnnxBackend:
             raise InputError(f"{name} cannot be opened ({error}); export the model again") from error
         self._ids, self._masks = input_names("input_ids", groups), input_names("attention_mask", groups)
 
-    def run(self, rows: Sequence[Rows[Values]]) -> Outputs[Values]:
+    def run(self, rows: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
         """See `Backend`."""
         fed: dict[str, Values] = {}
         for ids, mask, texts in zip(self._ids, self._masks, rows, strict=True):

@@ -14,10 +14,16 @@ from tinylm.committee.files import COMMITTEE
 from tinylm.committee.voting import Vote
 from tinylm.core.errors import InputError
 from tinylm.core.files import new_folder
+from tinylm.model.operations import TokenBatch
 from tinylm.runtime.artefact import ARTEFACT, require_replaceable
 from tinylm.runtime.backends import Backend
+<<<<<<< HEAD
 from tinylm.runtime.forward import Outputs, Rows
 from tinylm.runtime.predictions import Explanation, Prediction, Predictions, Word
+=======
+from tinylm.runtime.forward import Outputs
+from tinylm.runtime.predictions import Answers, Explanation, Prediction, Word
+>>>>>>> f556081 (Front-ends: one file each holds settings, training forward, folding and the runtime's steps; they register by kind)
 from tinylm.tokens.wordpiece import Tokenizer
 
 _CHUNK = 256
@@ -221,12 +227,12 @@ class Classifier:
         return [[v.tokenizer.encode_sequences([text], v.positions)[0] for text in texts] for v in self._vocabularies]
 
 
-def _batch(rows: Sequence[Sequence[int]]) -> Rows[npt.NDArray[np.int64]]:
+def _batch(rows: Sequence[Sequence[int]]) -> TokenBatch[npt.NDArray[np.int64]]:
     """Rows of ids, padded; what is padded with is masked, so any id will do."""
     lengths = np.array([len(row) for row in rows])
     longest = int(lengths.max())
     ids = np.array([[*row, *[0] * (longest - len(row))] for row in rows], dtype=np.int64)
-    return Rows(ids, (np.arange(longest) < lengths[:, None]).astype(np.int64))
+    return TokenBatch(ids, (np.arange(longest) < lengths[:, None]).astype(np.int64))
 
 
 def _batches(

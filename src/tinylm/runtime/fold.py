@@ -19,36 +19,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
 
 from tinylm.core.errors import InputError
-from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd, ModelConfig
-from tinylm.model.layout import CONFIG, POSITION_IDS, WEIGHTS, current_name, read_config
+from tinylm.model.config import ModelConfig
+from tinylm.model.front_ends.base import FoldedFrontEnd
+from tinylm.model.layout import CONFIG, read_config
+from tinylm.model.operations import Array, Linear, Norm
+from tinylm.model.tensors import StoredTensors
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.wordpiece import Tokenizer
 
-Array = npt.NDArray[np.float32]
 Wide = npt.NDArray[np.float64]
-
-_BATCH_NORM_EPSILON = 1e-5
-_DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I64": np.int64}
-
-
-@dataclass(frozen=True)
-class Linear:
-    """weight (out, in), bias (out,)."""
-
-    weight: Array
-    bias: Array
-
-
-@dataclass(frozen=True)
-class Norm:
-    """Layer norm: weight and bias (width,)."""
-
-    weight: Array
-    bias: Array
-    epsilon: float
 
 
 @dataclass(frozen=True)
@@ -103,62 +84,46 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Convolution2d:
-    """weight (channels out, channels in, kernel, kernel), bias (channels out,)."""
-
-    weight: Array
-    bias: Array
-
-
-@dataclass(frozen=True)
-class Depthwise:
-    """A filter a feature, weight (width, 1, kernel), bias (width,), and the norm after it."""
-
-    weight: Array
-    bias: Array
-    norm: Norm
-
-
-FrontEnd = tuple[Convolution2d, ...] | Depthwise | None
-
-
-@dataclass(frozen=True)
 class FoldedMember:
-    """One classifier, ready to answer.
+    """One classifier, ready to answer."""
 
-    Attributes:
-        tokenizer: its vocabulary.
-        labels: names of its classes.
-        words: (vocabulary, width) word embedding, the mean of each row taken off.
-        places: (positions, width) position embedding, with the segment's added, likewise.
-        norm: after the embedding.
-        front_end: what stands before the layers.
-        layers: all but the last.
-        read: the last.
-        pooler: before tanh.
-        classifier: after it.
-    """
+    config: ModelConfig
+    """The shape it was trained in."""
 
     tokenizer: Tokenizer
+    """Its vocabulary."""
+
     labels: tuple[str, ...]
-    words: Array
-    places: Array
+    """Names of its classes."""
+
+    token_embeddings: Array
+    """(vocabulary, width), the mean of each row taken off."""
+
+    position_embeddings: Array
+    """(positions, width), with the segment's added, likewise."""
+
     norm: Norm
-    front_end: FrontEnd
+    """After the embedding."""
+
+    front_end: FoldedFrontEnd
+    """Between that and the layers."""
+
     layers: tuple[Layer, ...]
+    """All but the last."""
+
     read: Read
+    """The last."""
+
     pooler: Linear
+    """Before tanh."""
+
     classifier: Linear
+    """After it."""
 
     @property
     def positions(self) -> int:
-        """Tokens in a row at most."""
-        return len(self.places)
-
-    @property
-    def channels(self) -> int:
-        """Copies of a token's vector that are held at once: those of the widest convolution."""
-        return max(len(c.weight) for c in self.front_end) if isinstance(self.front_end, tuple) else 1
+        """Tokens of a sequence at most."""
+        return len(self.position_embeddings)
 
 
 def fold_member(folder: Path) -> FoldedMember:
@@ -177,50 +142,51 @@ def fold_member(folder: Path) -> FoldedMember:
             f"{folder} has a vocabulary of {tokenizer.vocab_size} pieces, but its model knows {config.vocab_size}; "
             "copy the tokenizer that belongs to it"
         )
-    tensors = _Tensors(folder)
+    tensors = StoredTensors(folder)
     width = config.hidden_size
-    words = tensors.take("bert.embeddings.word_embeddings.weight", config.vocab_size, width)
-    positions = tensors.take("bert.embeddings.position_embeddings.weight", config.positions, width)
-    segments = tensors.take("bert.embeddings.token_type_embeddings.weight", config.token_types, width)
-    words, places = _centred(words), _centred(positions + segments[0])
-    norm = tensors.norm("bert.embeddings.LayerNorm", config)
-    front_end = _front_end(tensors, config)
+    words = tensors.take("encoder.embeddings.word", config.vocab_size, width)
+    positions = tensors.take("encoder.embeddings.position", config.positions, width)
+    segments = tensors.take("encoder.embeddings.token_type", config.token_types, width)
+    token_embeddings, position_embeddings = _centred(words), _centred(positions + segments[0])
+    norm = tensors.norm("encoder.embeddings.norm", config)
+    front_end = config.front_end.fold(tensors.within("encoder.front_end"), config)
     layers = tuple(_layer(tensors, config, depth) for depth in range(config.layers))
-    if config.layers == 1 and front_end is None:
-        read = _fold_fixed(layers[0], _normed(words[tokenizer.cls_id] + places[0], norm), norm)
+    if config.layers == 1 and config.front_end.cls_is_constant:
+        read = _fold_fixed(layers[0], _normed(token_embeddings[tokenizer.cls_id] + position_embeddings[0], norm), norm)
     else:
         read = _fold(layers[-1])
     member = FoldedMember(
+        config=config,
         tokenizer=tokenizer,
         labels=labels,
-        words=words,
-        places=places,
+        token_embeddings=token_embeddings,
+        position_embeddings=position_embeddings,
         norm=norm,
         front_end=front_end,
         layers=layers[:-1],
         read=read,
-        pooler=tensors.linear("bert.pooler.dense", width, width),
+        pooler=tensors.linear("pooler", width, width),
         classifier=tensors.linear("classifier", len(labels), width),
     )
     tensors.finish()
     return member
 
 
-def _layer(tensors: "_Tensors", config: ModelConfig, depth: int) -> Layer:
-    name, width = f"bert.encoder.layer.{depth}", config.hidden_size
-    query = tensors.linear(f"{name}.attention.self.query", width, width)
+def _layer(tensors: StoredTensors, config: ModelConfig, depth: int) -> Layer:
+    name, width = f"encoder.layers.{depth}", config.hidden_size
+    query = tensors.linear(f"{name}.attention.query", width, width)
     scale = np.float32(1 / math.sqrt(config.head_size))
     return Layer(
         heads=config.heads,
         query=Linear(query.weight * scale, query.bias * scale),
-        key=tensors.linear(f"{name}.attention.self.key", width, width),
-        value=tensors.linear(f"{name}.attention.self.value", width, width),
+        key=tensors.linear(f"{name}.attention.key", width, width),
+        value=tensors.linear(f"{name}.attention.value", width, width),
         block=Block(
-            projection=tensors.linear(f"{name}.attention.output.dense", width, width),
-            projection_norm=tensors.norm(f"{name}.attention.output.LayerNorm", config),
-            intermediate=tensors.linear(f"{name}.intermediate.dense", config.intermediate_size, width),
-            output=tensors.linear(f"{name}.output.dense", width, config.intermediate_size),
-            output_norm=tensors.norm(f"{name}.output.LayerNorm", config),
+            projection=tensors.linear(f"{name}.attention.output", width, width),
+            projection_norm=tensors.norm(f"{name}.attention.norm", config),
+            intermediate=tensors.linear(f"{name}.intermediate", config.intermediate_size, width),
+            output=tensors.linear(f"{name}.output", width, config.intermediate_size),
+            output_norm=tensors.norm(f"{name}.norm", config),
         ),
     )
 
@@ -269,76 +235,3 @@ def _normed(x: Array, norm: Norm) -> Wide:
     wide = x.astype(np.float64)
     centred = wide - wide.mean()
     return np.asarray(centred / np.sqrt(np.mean(centred**2) + norm.epsilon) * norm.weight + norm.bias)
-
-
-def _front_end(tensors: "_Tensors", config: ModelConfig) -> FrontEnd:
-    name = "bert.front_end"
-    match config.front_end:
-        case None:
-            return None
-        case DepthwiseFrontEnd(kernel=kernel):
-            width = config.hidden_size
-            weight = tensors.take(f"{name}.filter.weight", width, 1, kernel)
-            return Depthwise(weight, tensors.take(f"{name}.filter.bias", width), tensors.norm(f"{name}.norm", config))
-        case Conv2dFrontEnd(kernels=kernels, channels=channels):
-            widths = [1, *[channels] * len(kernels), 1]
-            return tuple(
-                _convolution(tensors, name, index, widths[index + 1], widths[index], kernel)
-                for index, kernel in enumerate((*kernels, 1))
-            )
-
-
-def _convolution(tensors: "_Tensors", name: str, index: int, out: int, into: int, kernel: int) -> Convolution2d:
-    weight = tensors.take(f"{name}.convolutions.{index}.weight", out, into, kernel, kernel)
-    bias = tensors.take(f"{name}.convolutions.{index}.bias", out)
-    norm = f"{name}.norms.{index}"
-    mean, variance = tensors.take(f"{norm}.running_mean", out), tensors.take(f"{norm}.running_var", out)
-    tensors.take(f"{norm}.num_batches_tracked")
-    scale = tensors.take(f"{norm}.weight", out) / np.sqrt(variance + np.float32(_BATCH_NORM_EPSILON))
-    return Convolution2d(weight * scale[:, None, None, None], (bias - mean) * scale + tensors.take(f"{norm}.bias", out))
-
-
-class _Tensors:
-    """The arrays of a model folder, each to be taken once."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / WEIGHTS
-        if not self._path.is_file():
-            raise InputError(f"{folder} is not a complete model folder: it has no {WEIGHTS}")
-        try:
-            stored = safetensors.deserialize(self._path.read_bytes())  # type: ignore[no-untyped-call]
-        except (safetensors.SafetensorError, OSError) as error:
-            raise InputError(f"{self._path} cannot be read: {error}") from error
-        self._left = {current_name(name): tensor for name, tensor in stored}
-
-    def take(self, name: str, *shape: int) -> Array:
-        """The array of that name, in float32."""
-        if name not in self._left:
-            raise self._misfit(f"lacks {name}")
-        tensor = self._left.pop(name)
-        if tuple(tensor["shape"]) != shape:
-            raise InputError(f"{self._path}: {name} has shape {tuple(tensor['shape'])}, but {CONFIG} asks for {shape}")
-        kind = tensor["dtype"]
-        if kind not in _DTYPES:
-            raise InputError(f"{self._path}: {name} holds {kind} numbers; convert the weights to float32")
-        array = np.frombuffer(tensor["data"], dtype=_DTYPES[kind]).reshape(shape)
-        if kind == "BF16":
-            # A bfloat16 is the upper half of a float32.
-            return (array.astype(np.uint32) << 16).view(np.float32)
-        return array.astype(np.float32)
-
-    def linear(self, name: str, out: int, into: int) -> Linear:
-        return Linear(self.take(f"{name}.weight", out, into), self.take(f"{name}.bias", out))
-
-    def norm(self, name: str, config: ModelConfig) -> Norm:
-        weight, bias = (self.take(f"{name}.{part}", config.hidden_size) for part in ("weight", "bias"))
-        return Norm(weight, bias, config.norm_epsilon)
-
-    def finish(self) -> None:
-        """Refuse what is left over."""
-        self._left.pop(POSITION_IDS, None)
-        if self._left:
-            raise self._misfit(f"has a tensor too many, {min(self._left)}")
-
-    def _misfit(self, what: str) -> InputError:
-        return InputError(f"{self._path} does not fit the SequenceClassifier that its {CONFIG} describes: it {what}")

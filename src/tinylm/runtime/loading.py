@@ -48,7 +48,7 @@ class Checkpoint:
     @property
     def batch_tokens(self) -> int:
         """Padded tokens that a batch should have at most, so that what is made of them fits into a core's cache."""
-        return max(1, _BATCH_TOKENS // max(member.channels for member in self.members))
+        return max(1, _BATCH_TOKENS // max(member.front_end.channels for member in self.members))
 
     def classifier(self, backend: Backend, threads: int) -> Classifier:
         """A classifier: the committee's vocabularies around a backend that computes their forward pass."""

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tinylm.runtime.fold import Array, Convolution2d, Depthwise, Linear, Norm
+from tinylm.model.operations import Array, Linear, Norm
 
 Values = npt.NDArray[Any]
 """float32; ids and masks int64."""
@@ -18,12 +18,12 @@ _ERF_SCALE = 0.3275911
 
 
 class NumpyOperations:
-    """See `network.Operations`; everything is computed in float32."""
+    """See `model.operations.Operations`; everything is computed in float32."""
 
-    def words(self, table: Array, ids: Values) -> Values:
+    def token_embeddings(self, table: Array, ids: Values) -> Values:
         return table[ids]
 
-    def places(self, table: Array, ids: Values) -> Values:
+    def position_embeddings(self, table: Array, ids: Values) -> Values:
         return table[: ids.shape[1]]
 
     def norm(self, x: Values, norm: Norm) -> Values:
@@ -93,14 +93,13 @@ class NumpyOperations:
     def real_tokens(self, mask: Values) -> Values:
         return mask[:, :, None].astype(np.float32)
 
-    def convolve_features(self, x: Values, depthwise: Depthwise) -> Values:
-        kernel = depthwise.weight.shape[2]
+    def convolve_features(self, x: Values, weight: Array, bias: Array) -> Values:
+        kernel = weight.shape[2]
         padded = np.pad(x, ((0, 0), _same(kernel), (0, 0)))
-        taps = (padded[:, tap : tap + x.shape[1]] * depthwise.weight[:, 0, tap] for tap in range(kernel))
-        return np.asarray(sum(taps, start=depthwise.bias))
+        taps = (padded[:, tap : tap + x.shape[1]] * weight[:, 0, tap] for tap in range(kernel))
+        return np.asarray(sum(taps, start=bias))
 
-    def convolve_image(self, x: Values, convolution: Convolution2d) -> Values:
-        weight = convolution.weight
+    def convolve_image(self, x: Values, weight: Array, bias: Array) -> Values:
         kernel = weight.shape[2]
         padded = np.pad(x, ((0, 0), (0, 0), _same(kernel), _same(kernel)))
         filters = weight.reshape(len(weight), -1).T
@@ -110,7 +109,7 @@ class NumpyOperations:
             for token in range(x.shape[2]):
                 patches = sliding_window_view(image[:, token : token + kernel], kernel, axis=2)
                 rows = patches.transpose(2, 0, 1, 3).reshape(x.shape[3], -1)
-                output[text, :, token] = (rows @ filters + convolution.bias).T
+                output[text, :, token] = (rows @ filters + bias).T
         return output
 
 

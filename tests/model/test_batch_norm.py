@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tinylm.model.conv import MaskedBatchNorm2d
+from tinylm.model.batch_norm import MaskedBatchNorm2d
 
 
 def pair(channels, seed=0):
