@@ -39,7 +39,7 @@ def test_numpy_backend_restores_the_thread_limit_after_overlapping_calls(tokeniz
     classifier = load(write_voters(tmp_path, [(tokenizer, {})]))
     inside = {name: threading.Event() for name in ("first", "second")}
     leave = {name: threading.Event() for name in ("first", "second")}
-    compute = backends.committee
+    compute = backends.forward_committee
 
     def held(*args):
         name = threading.current_thread().name
@@ -47,7 +47,7 @@ def test_numpy_backend_restores_the_thread_limit_after_overlapping_calls(tokeniz
         assert leave[name].wait(SECONDS)
         return compute(*args)
 
-    monkeypatch.setattr(backends, "committee", held)
+    monkeypatch.setattr(backends, "forward_committee", held)
     calls = {name: threading.Thread(target=classifier.predict, args=("a text",), name=name) for name in inside}
     for name, call in calls.items():
         call.start()

@@ -10,13 +10,8 @@ from voters import LABELS, torch_votes, write_member, write_voters
 
 from tinylm.committee import voting
 from tinylm.core.errors import InputError
-<<<<<<< HEAD
-from tinylm.model.config import Conv2dFrontEnd, DepthwiseFrontEnd
-=======
-from tinylm.exporting.exporter import export
 from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
 from tinylm.model.front_ends.depthwise import DepthwiseFrontEnd
->>>>>>> f556081 (Front-ends: one file each holds settings, training forward, folding and the runtime's steps; they register by kind)
 from tinylm.runtime import classifier as classifier_module
 from tinylm.runtime.loading import load
 from tinylm.steps.export import export

@@ -6,13 +6,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from tinylm.committee.voting import Vote
 from tinylm.core.errors import InputError
-<<<<<<< HEAD
-from tinylm.runtime.blas import limit_threads
-from tinylm.runtime.forward import Outputs, Rows, committee, input_names
-=======
 from tinylm.model.operations import TokenBatch
+from tinylm.runtime.blas import limit_threads
 from tinylm.runtime.forward import Outputs, forward_committee, input_names
->>>>>>> f556081 (Front-ends: one file each holds settings, training forward, folding and the runtime's steps; they register by kind)
 from tinylm.runtime.numpy_backend import NumpyOperations, Values
 
 if TYPE_CHECKING:
@@ -40,13 +36,8 @@ class NumpyBackend:
 
     def run(self, rows: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
         """See `Backend`."""
-<<<<<<< HEAD
         with limit_threads(self._threads):
-            return committee(NumpyOperations(), self._members, self._vote, rows)
-=======
-        with self._libraries.limit(limits=self._threads, user_api="blas"):
             return forward_committee(NumpyOperations(), self._members, self._vote, rows)
->>>>>>> f556081 (Front-ends: one file each holds settings, training forward, folding and the runtime's steps; they register by kind)
 
 
 class OnnxBackend:

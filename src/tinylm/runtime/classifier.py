@@ -17,13 +17,8 @@ from tinylm.core.files import new_folder
 from tinylm.model.operations import TokenBatch
 from tinylm.runtime.artefact import ARTEFACT, require_replaceable
 from tinylm.runtime.backends import Backend
-<<<<<<< HEAD
-from tinylm.runtime.forward import Outputs, Rows
-from tinylm.runtime.predictions import Explanation, Prediction, Predictions, Word
-=======
 from tinylm.runtime.forward import Outputs
-from tinylm.runtime.predictions import Answers, Explanation, Prediction, Word
->>>>>>> f556081 (Front-ends: one file each holds settings, training forward, folding and the runtime's steps; they register by kind)
+from tinylm.runtime.predictions import Explanation, Prediction, Predictions, Word
 from tinylm.tokens.wordpiece import Tokenizer
 
 _CHUNK = 256
