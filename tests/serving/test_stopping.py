@@ -241,6 +241,24 @@ def test_workers_that_cannot_start_end_the_server():
 
 
 @pytest.mark.slow
+def test_workers_killed_at_start_end_the_server_after_a_few_with_longer_and_longer_pauses():
+    """What the kernel does where memory is short for the model: exit code -9, each time."""
+    with process("killed", "--workers", "2") as (child, _):
+        start = time.monotonic()
+        code, printed = ended(child)
+        seconds = time.monotonic() - start
+    assert code == 1
+    *earlier, last = printed.splitlines()
+    assert last == (
+        "error: 5 workers in a row were killed by signal 9 before they served; "
+        "if memory is short, start fewer --workers or use a smaller model"
+    )
+    assert len(earlier) == 4
+    assert all(line.startswith("a worker ended with signal 9; another takes its place in ") for line in earlier)
+    assert seconds > 0.5 + 1 + 2
+
+
+@pytest.mark.slow
 def test_workers_do_not_outlive_the_server():
     with process("0", "--workers", "2") as (child, served):
         assert served.predict({"text": "a"}).status == 200
