@@ -331,7 +331,7 @@ def test_predict_answers_arguments(here):
 def test_predict_in_json_has_stable_keys(here):
     (line,) = call("predict", "model", "printer jam", "--json").out.splitlines()
     answer = json.loads(line)
-    assert list(answer) == ["label", "probability", "probabilities", "disagreement"]
+    assert list(answer) == ["label", "probability", "probabilities", "disagreement", "votes", "tokens"]
     assert list(answer["probabilities"]) == ["account", "network", "printer"]
     assert answer["probability"] == max(answer["probabilities"].values()) == answer["probabilities"][answer["label"]]
     assert sum(answer["probabilities"].values()) == pytest.approx(1)

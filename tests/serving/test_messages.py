@@ -1,5 +1,6 @@
 """The server with a model: it gives what the model gives, and the command line starts it."""
 
+import json
 import re
 import signal
 import subprocess
@@ -7,10 +8,12 @@ import subprocess
 import numpy as np
 import pytest
 from cli_fixtures import TINYLM, environment
-from server_fixtures import Served, serving
+from server_fixtures import FakeClassifier, Served, serving
 from voters import LABELS, write_voters
 
+from tinylm.cli.render import prediction_json
 from tinylm.runtime.loading import load
+from tinylm.serving import messages
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +69,10 @@ def test_the_command_line_serves_it(folder, documents):
         child.kill()
         child.wait()
         child.stderr.close()
+
+
+def test_prediction_message_has_the_fields_of_predict_json():
+    answers = FakeClassifier().answer(["printer is jammed", "wifi"])
+    lines = [json.loads(prediction_json(prediction)) for prediction in answers.one_by_one()]
+    assert lines == [message.model_dump() for message in messages.predictions(answers)]
+    assert all(len(line["votes"]) == 3 and sum(line["votes"][0].values()) == pytest.approx(1) for line in lines)

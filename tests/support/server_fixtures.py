@@ -144,9 +144,9 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def serving(classifier=None, token: str | None = None, **limits) -> Iterator[Served]:
+def serving(classifier=None, token: str | None = None, routers=(), **limits) -> Iterator[Served]:
     """A server in a thread, stopped at the end without its moment of patience."""
-    app = create_app(classifier or FakeClassifier(), Limits(**limits), token)
+    app = create_app(classifier or FakeClassifier(), Limits(**limits), token, routers=routers)
     listener = socket.create_server(("127.0.0.1", 0))
     server = stopping.Server(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -133,7 +133,7 @@ class Classifier:
 
     def predictions(self, texts: Iterable[str]) -> Iterator[Prediction]:
         """Predictions as a stream, in the order of the texts."""
-        return self._stream(texts, self._each_prediction)
+        return self._stream(texts, Predictions.one_by_one)
 
     def predict_batch(self, texts: Sequence[str]) -> Predictions:
         """Probabilities, votes and token counts of some texts.
@@ -183,12 +183,6 @@ class Classifier:
         iterator = iter(texts)
         while chunk := list(islice(iterator, _CHUNK)):
             yield from each(self._predict_chunk(chunk))
-
-    def _each_prediction(self, predictions: Predictions) -> Iterator[Prediction]:
-        for row, doubt in zip(predictions.probabilities, predictions.disagreement, strict=True):
-            best = int(row.argmax())
-            probabilities = dict(zip(self.labels, row.tolist(), strict=True))
-            yield Prediction(self.labels[best], float(row[best]), probabilities, float(doubt))
 
     def _predict_chunk(self, texts: Sequence[str]) -> Predictions:
         rows = self._rows(texts)

@@ -1,6 +1,6 @@
 """What a committee predicts of texts: of a batch, of one text, and which words its attention weighs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,25 @@ class Predictions:
         """(n,) nats; see `voting.disagreement`."""
         return voting.disagreement(self.votes) if self.votes.size else np.empty(0)
 
+    def one_by_one(self) -> "Iterator[Prediction]":
+        """The prediction for each text, in the order of the texts."""
+        for best, row, disagreement, votes, tokens in zip(
+            self.probabilities.argmax(1).tolist(),
+            self.probabilities.tolist(),
+            self.disagreement.tolist(),
+            self.votes.swapaxes(0, 1).tolist(),  # (n, members, labels)
+            self.tokens.tolist(),
+            strict=True,
+        ):
+            yield Prediction(
+                label=self.labels[best],
+                probability=row[best],
+                probabilities=dict(zip(self.labels, row, strict=True)),
+                disagreement=disagreement,
+                votes=[dict(zip(self.labels, vote, strict=True)) for vote in votes],
+                tokens=tokens,
+            )
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -59,6 +78,10 @@ class Prediction:
     """Of every label."""
     disagreement: float
     """Mutual information between member and prediction, in nats; 0 where all members agree."""
+    votes: list[dict[str, float]]
+    """Probability of every label, by each member."""
+    tokens: int
+    """Tokens read, `[CLS]` and `[SEP]` included."""
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,21 @@
 """The application: what each path does with a request."""
 
 import asyncio
+import importlib.metadata
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastapi import FastAPI, HTTPException, Request, Response, Security
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response, Security
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException as RefusedError
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from tinylm import __version__
 from tinylm.serving import pages
 from tinylm.serving.access import Bearer
 from tinylm.serving.batching import Batcher, QueueFullError
@@ -38,9 +39,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_GONE = 499
-_PARTING_SECONDS = 2.0
-_PATHS = ("/", "/predict", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
+_CLIENT_CLOSED = 499
+_DISCARD_SECONDS = 2.0
 _REASONS = {
     400: "The body is not JSON in UTF-8.",
     401: "The token is missing or wrong.",
@@ -51,17 +51,23 @@ _REASONS = {
 }
 
 
-def create_app(classifier: "Classifier", limits: Limits, token: str | None = None) -> FastAPI:
-    """The application that answers for a classifier.
+def create_app(
+    classifier: "Classifier", limits: Limits, token: str | None = None, *, routers: Sequence[APIRouter] = ()
+) -> FastAPI:
+    """The application that serves a classifier.
 
     Args:
-        classifier: what answers; one thread calls it.
-        limits: what is taken from clients.
-        token: what clients of `/predict` and `/metrics` must send; None lets everybody in.
+        classifier: predicts; called from one thread of its own.
+        limits: what is accepted from clients.
+        token: what clients of `/predict`, `/metrics` and the routers must send as bearer token; None accepts all.
+        routers: further endpoints. They need the token, are counted in the metrics by their path, and are listed on
+            `/docs`, as `/predict` is. In an endpoint `await request.app.state.batcher.answer(texts)` gives the
+            predictions of a list of texts, computed in one batch with those of other requests. A path of the server's
+            own cannot be replaced.
 
     Returns:
-        An application whose `state.draining` is to be set when it is about to stop: it then answers on, tells clients
-        to close their connections, and is no longer ready.
+        An application whose `state.draining` is to be set before it stops: it then still responds, with the header
+        `Connection: close`, and `/readyz` gives 503.
     """
     metrics = Metrics()
     guard: dict[str, Any] = {"dependencies": [Security(Bearer(token))]} if token else {}
@@ -77,7 +83,7 @@ def create_app(classifier: "Classifier", limits: Limits, token: str | None = Non
 
     app = FastAPI(
         title="tinylm",
-        version=__version__,
+        version=importlib.metadata.version("tinylm"),
         description=_description(classifier),
         docs_url=None,
         redoc_url=None,
@@ -85,10 +91,9 @@ def create_app(classifier: "Classifier", limits: Limits, token: str | None = Non
         lifespan=working,
     )
     app.state.draining = False
-    app.add_middleware(Watched, metrics=metrics, paths=_PATHS)
     app.add_exception_handler(RefusedError, _refuse)
-    app.add_exception_handler(QueueFullError, _refuse_for_now)
-    app.add_exception_handler(ClientDisconnect, _forget)
+    app.add_exception_handler(QueueFullError, _refuse_full_queue)
+    app.add_exception_handler(ClientDisconnect, _client_closed)
 
     @app.post(
         "/predict",
@@ -132,6 +137,10 @@ def create_app(classifier: "Classifier", limits: Limits, token: str | None = Non
     async def docs() -> Response:
         return HTMLResponse(pages.reference(app.openapi()), headers=pages.reference_headers())
 
+    for router in routers:
+        app.include_router(router, responses=_documented(*guarded), **guard)
+    known = [*app.routes, *(route for router in routers for route in router.routes)]
+    app.add_middleware(Watched, metrics=metrics, paths={route.path for route in known if isinstance(route, Route)})
     return app
 
 
@@ -152,21 +161,21 @@ def _documented(*statuses: int, beside_text: bool = False) -> dict[int | str, di
 async def _predict(request: Request, limits: Limits, metrics: Metrics) -> Response:
     body = await _body(request, limits)
     start = time.perf_counter()
-    asked = read(body, limits)
+    requested = read(body, limits)
     batcher: Batcher = request.app.state.batcher
     explained: dict[str, Any] = {}
-    if isinstance(asked, OneText) and asked.explain:
-        explanation = await _while_connected(request, batcher.explain(asked.text))
+    if isinstance(requested, OneText) and requested.explain:
+        explanation = await _while_connected(request, batcher.explain(requested.text))
         answers = explanation.predictions
         explained = {"words": words(explanation), "special": explanation.special}
     else:
-        texts = [asked.text] if isinstance(asked, OneText) else asked.texts
+        texts = [requested.text] if isinstance(requested, OneText) else requested.texts
         if not texts:
             return _json(ManyAnswers(predictions=[], milliseconds=_since(start)))
         answers = await _while_connected(request, batcher.answer(texts))
     given = predictions(answers)
     metrics.count(given)
-    if not isinstance(asked, OneText):
+    if not isinstance(requested, OneText):
         return _json(ManyAnswers(predictions=given, milliseconds=_since(start)))
     shape = ExplainedAnswer if explained else OneAnswer
     return _json(shape(**vars(given[0]), **explained, milliseconds=_since(start)))
@@ -205,10 +214,10 @@ async def _body(request: Request, limits: Limits) -> bytes:
 
 
 async def _while_connected(request: Request, result: asyncio.Future[_T]) -> _T:
-    """Wait for a result, and give it up when the client leaves.
+    """Wait for a result, and cancel it when the client disconnects.
 
     Raises:
-        ClientDisconnect: it left.
+        ClientDisconnect: it did.
     """
     # The body has been read, so that nothing but the end of the connection is left to be received.
     gone = asyncio.ensure_future(request.receive())
@@ -231,11 +240,11 @@ async def _refuse(request: Request, error: Exception) -> Response:
         detail = f"There is nothing at {request.url.path[:80]}; /docs lists what there is."
     elif error.status_code == 405:
         detail = f"{request.method} is not for this path; /docs lists what there is."
-    kind = _Parting if error.status_code in (408, 413) else JSONResponse
+    kind = _RefusalWhileSending if error.status_code in (408, 413) else JSONResponse
     return kind({"detail": detail}, error.status_code, headers=error.headers)
 
 
-async def _refuse_for_now(_: Request, error: Exception) -> Response:
+async def _refuse_full_queue(_: Request, error: Exception) -> Response:
     detail = (
         f"{error} texts wait already; try again in a second, or start the server with more --workers "
         f"or a larger {flag_of('max_waiting')}."
@@ -243,16 +252,16 @@ async def _refuse_for_now(_: Request, error: Exception) -> Response:
     return JSONResponse({"detail": detail}, 503, headers={"Retry-After": "1"})
 
 
-async def _forget(_: Request, __: Exception) -> Response:
-    """Give the metrics a status to count; nobody is there to read it."""
-    return Response(status_code=_GONE)
+async def _client_closed(_: Request, __: Exception) -> Response:
+    """A status for the metrics; the client is gone."""
+    return Response(status_code=_CLIENT_CLOSED)
 
 
-class _Parting(JSONResponse):
+class _RefusalWhileSending(JSONResponse):
     """A refusal to a client that is still sending.
 
-    It is sent at once, and what comes after it is thrown away for a moment: to close a connection on bytes that were
-    not read resets it, and the client might never see the answer.
+    It is sent at once, and what arrives after it is discarded for up to `_DISCARD_SECONDS`: closing a socket with
+    unread bytes resets the connection, and the client could lose the response.
     """
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
@@ -260,7 +269,7 @@ class _Parting(JSONResponse):
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PARTING_SECONDS):
+            async with asyncio.timeout(_DISCARD_SECONDS):
                 while (await receive()).get("more_body"):
                     pass
         await send({"type": "http.response.body"})

@@ -1,4 +1,9 @@
-"""A connection that does not wait for ever: uvicorn's, with a deadline and a bound for the head of a request."""
+"""A connection that does not wait for ever: uvicorn's, with a deadline and a bound for the head of a request.
+
+uvicorn has options for neither with httptools, and an application sees a request only when its head is complete. The
+class extended here is not public, so `pyproject.toml` bounds uvicorn, and `tests/serving/test_uvicorn.py` names what
+is relied on.
+"""
 
 import asyncio
 import json

@@ -16,46 +16,46 @@ _USAGE = 'send {"text": "..."} or {"texts": ["...", "..."]}'
 _SHOWN = 40
 
 
-class _Asked(BaseModel):
+class _RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class OneText(_Asked):
+class OneText(_RequestBody):
     """One text to label."""
 
     text: str = Field(examples=["printer on floor 3 is jammed again"])
     explain: bool = Field(default=False, description="also return the attention weight of each word")
 
     def named(self) -> Iterable[tuple[str, str]]:
-        """Its text, with the name to complain of it by."""
+        """Its text, with its field, for messages."""
         return [("text", self.text)]
 
 
-class ManyTexts(_Asked):
+class ManyTexts(_RequestBody):
     """Texts to label, answered in their order."""
 
     texts: list[str] = Field(examples=[["printer on floor 3 is jammed again", "I forgot my password"]])
 
     def named(self) -> Iterable[tuple[str, str]]:
-        """Its texts, each with the name to complain of it by."""
+        """Its texts, each with its field, for messages."""
         return ((f"texts[{index}]", text) for index, text in enumerate(self.texts))
 
 
 _Shape = TypeVar("_Shape", OneText, ManyTexts)
 
 
-class Prediction(BaseModel):
-    """What the committee says of a text."""
+class PredictionMessage(BaseModel):
+    """The prediction of the committee for a text; the fields are those of `runtime.predictions.Prediction`."""
 
     label: str = Field(description="the most probable label")
     probability: float = Field(description="of that label")
     probabilities: dict[str, float] = Field(description="of every label, by the committee")
-    disagreement: float = Field(description="of the members, in nats; 0 where all say the same")
+    disagreement: float = Field(description="of the members, in nats; 0 where all agree")
     votes: list[dict[str, float]] = Field(description="of every label, by each member")
     tokens: int = Field(description="tokens that were read, [CLS] and [SEP] included")
 
 
-class OneAnswer(Prediction):
+class OneAnswer(PredictionMessage):
     """The answer to one text."""
 
     milliseconds: float = Field(description="from the arrival of the request to the answer, in the server")
@@ -81,7 +81,9 @@ class ExplainedAnswer(OneAnswer):
 class ManyAnswers(BaseModel):
     """The answers to texts, in their order."""
 
-    predictions: list[Prediction] = Field(description="one for each text, with what is given for one, but the time")
+    predictions: list[PredictionMessage] = Field(
+        description="one for each text, with what is given for one, but the time"
+    )
     milliseconds: float = Field(description="from the arrival of the request to the answers, in the server")
 
 
@@ -132,7 +134,7 @@ def read(body: bytes, limits: Limits) -> OneText | ManyTexts:
     return _checked(ManyTexts, given, limits)
 
 
-def _check_names(given: Iterable[str], shape: type[_Asked]) -> None:
+def _check_names(given: Iterable[str], shape: type[_RequestBody]) -> None:
     for name in given:
         if name not in shape.model_fields:
             raise HTTPException(422, f"{name[:_SHOWN]} is no field that is known; {_USAGE}.")
@@ -149,17 +151,17 @@ def _check_number(texts: object, limits: Limits) -> None:
 
 def _checked(shape: type[_Shape], given: dict[str, Any], limits: Limits) -> _Shape:
     try:
-        asked = shape.model_validate(given)
+        requested = shape.model_validate(given)
     except ValidationError as error:
         raise HTTPException(422, _sentence(error.errors(include_url=False)[0])) from error
-    for name, text in asked.named():
+    for name, text in requested.named():
         if len(text) > limits.max_characters:
             raise HTTPException(
                 422,
                 f"{name} has {len(text)} characters, more than {limits.max_characters}; "
                 f"shorten it, or start the server with a larger {flag_of('max_characters')}.",
             )
-    return asked
+    return requested
 
 
 def _sentence(error: ErrorDetails) -> str:
@@ -172,27 +174,9 @@ def _sentence(error: ErrorDetails) -> str:
     return f"{field}{''.join(f'[{i}]' for i in index)} {wrong.get(error['type'], error['msg'])}; {_USAGE}."
 
 
-def predictions(answers: "Predictions") -> list[Prediction]:
-    """The answers to texts, one by one."""
-    labels = answers.labels
-    return [
-        Prediction(
-            label=labels[best],
-            probability=row[best],
-            probabilities=dict(zip(labels, row, strict=True)),
-            disagreement=disagreement,
-            votes=[dict(zip(labels, vote, strict=True)) for vote in votes],
-            tokens=tokens,
-        )
-        for best, row, disagreement, votes, tokens in zip(
-            answers.probabilities.argmax(1).tolist(),
-            answers.probabilities.tolist(),
-            answers.disagreement.tolist(),
-            answers.votes.swapaxes(0, 1).tolist(),
-            answers.tokens.tolist(),
-            strict=True,
-        )
-    ]
+def predictions(answers: "Predictions") -> list[PredictionMessage]:
+    """The predictions of texts, one by one, in the shape of `tinylm predict --json`."""
+    return [PredictionMessage(**vars(prediction)) for prediction in answers.one_by_one()]
 
 
 def words(explanation: "Explanation") -> list[WeightedWord]:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tinylm.serving.messages import Prediction
+from tinylm.serving.messages import PredictionMessage
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -52,7 +52,7 @@ class Metrics:
         )
         self.batch = Histogram("tinylm_batch_texts", "Texts that were answered together", buckets=_TEXTS, registry=here)
 
-    def count(self, given: Sequence[Prediction]) -> None:
+    def count(self, given: Sequence[PredictionMessage]) -> None:
         """Count answers that are about to be sent."""
         self.texts.inc(len(given))
         self.tokens.inc(sum(prediction.tokens for prediction in given))
@@ -69,12 +69,12 @@ class Metrics:
 
 
 class Watched:
-    """The layer around the application: counts requests, turns a fault into a 500, says goodbye when it is time.
+    """The layer around the application: counts requests, turns a fault into a 500, closes connections when draining.
 
     Args:
         app: what is inside.
         metrics: where to count.
-        paths: those that are counted by name; the others are counted together.
+        paths: those that are counted by name, templates included; all else is counted as "other".
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Collection[str]) -> None:
@@ -108,6 +108,8 @@ class Watched:
             detail = "The server failed on this request; its log says why."
             await JSONResponse({"detail": detail}, 500)(scope, receive, note)
         finally:
-            path = scope["path"] if scope["path"] in self._paths else "other"
+            # A path with parameters is counted as its template, which the router leaves in the scope.
+            path = getattr(scope.get("route"), "path", scope["path"])
+            path = path if path in self._paths else "other"
             self._metrics.requests.labels(path, str(status or 499)).inc()
             self._metrics.seconds.labels(path).observe(time.perf_counter() - start)
