@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from cli_fixtures import TINYLM, environment
 from server_fixtures import FakeClassifier, Served, serving
 from voters import LABELS, write_voters
 
-from tinylm.cli.render import prediction_json
 from tinylm.runtime.loading import load
 from tinylm.serving import messages
 
@@ -73,6 +73,6 @@ def test_the_command_line_serves_it(folder, documents):
 
 def test_prediction_message_has_the_fields_of_predict_json():
     answers = FakeClassifier().answer(["printer is jammed", "wifi"])
-    lines = [json.loads(prediction_json(prediction)) for prediction in answers.one_by_one()]
+    lines = [json.loads(json.dumps(asdict(prediction))) for prediction in answers.one_by_one()]
     assert lines == [message.model_dump() for message in messages.predictions(answers)]
     assert all(len(line["votes"]) == 3 and sum(line["votes"][0].values()) == pytest.approx(1) for line in lines)
