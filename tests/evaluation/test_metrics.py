@@ -40,7 +40,7 @@ def test_calibration_error_of_certain_predictions():
     assert expected_calibration_error([[1.0, 0.0], [1.0, 0.0]], [0, 1]) == 0.5
 
 
-def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
+def test_calibration_error_puts_a_confidence_on_an_edge_in_the_bin_below():
     # 0.6 = 9/15 falls among (8/15, 9/15], so the two errors of opposite sign do not share a bin.
     probabilities, labels = [[0.6, 0.4], [0.61, 0.39]], [0, 1]
     assert expected_calibration_error(probabilities, labels) == pytest.approx((0.4 + 0.61) / 2)
@@ -66,13 +66,13 @@ def test_interval_is_wilsons():
     assert (low, high) == pytest.approx((0.490162, 0.943318), abs=1e-6)
 
 
-def test_a_faultless_classifier_has_no_confusions():
+def test_evaluation_of_a_faultless_classifier_has_no_confusions():
     result = evaluate(np.eye(3), [0, 1, 2])
     assert result.accuracy == result.interval[1] == result.macro_f1 == 1
     assert result.worst_pairs == ()
 
 
-def test_worst_pairs_are_ordered_by_count():
+def test_evaluation_worst_pairs_are_ordered_by_count():
     probabilities = np.eye(3)[[1, 1, 1, 2, 0]]
     result = evaluate(probabilities, [0, 0, 1, 0, 0])
     assert result.worst_pairs == (Confusion(0, 1, 2), Confusion(0, 2, 1))
@@ -83,13 +83,13 @@ def test_worst_pairs_are_ordered_by_count():
     [([[0.5, 0.5]], [0, 1]), ([], []), ([0.5, 0.5], [0, 1]), ([[0.5, 0.5]], [2]), ([[0.5, 0.5]], [-1])],
     ids=["lengths differ", "empty", "one axis", "label too large", "label negative"],
 )
-def test_what_does_not_match_is_refused(probabilities, labels):
+def test_evaluation_refuses_what_does_not_match(probabilities, labels):
     with pytest.raises(InputError):
         evaluate(probabilities, labels)
 
 
 @given(st.integers(1, 500), st.data())
-def test_the_interval_is_that_of_scipy(n, data):
+def test_interval_is_that_of_scipy(n, data):
     right = data.draw(st.integers(0, n))
     expected = binomtest(right, n).proportion_ci(confidence_level=0.95, method="wilson")
     assert accuracy_interval(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)

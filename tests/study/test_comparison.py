@@ -31,7 +31,7 @@ def compared(tmp_path_factory):
     return again, compare(*again)
 
 
-def test_every_rival_has_a_row_with_an_interval_around_it(compared):
+def test_compare_gives_each_model_a_row_with_an_interval_around_it(compared):
     _, rows = compared
     assert [row.name for row in rows] == [
         "tf-idf + linear SVM",
@@ -44,19 +44,19 @@ def test_every_rival_has_a_row_with_an_interval_around_it(compared):
     assert rows[0].accuracy > 0.8, "the topics have words of their own"
 
 
-def test_the_rows_are_kept(compared):
+def test_compare_stores_the_rows(compared):
     (folder, *_), rows = compared
     kept = json.loads((folder / RESULTS).read_text())
     assert (kept["test"], kept["rows"]) == (12, [vars(row) for row in rows])
 
 
-def test_the_rows_of_the_committee_are_what_was_measured(compared):
+def test_compare_takes_over_what_was_measured_of_the_committee(compared):
     (_, _, measured, *_), rows = compared
     assert rows[-1].accuracy == measured.committee.accuracy
     assert rows[-2].accuracy == pytest.approx(sum(measured.members) / 2)
 
 
-def test_the_members_from_scratch_share_shape_and_vocabulary_and_no_weights(compared):
+def test_compare_gives_members_from_scratch_shape_and_vocabulary_but_no_weights(compared):
     (folder, base, *_), _ = compared
     scratch, finetuned = open_checkpoint(folder / "scratch"), open_checkpoint(folder)
     for ours, theirs in zip(scratch.members, finetuned.members, strict=True):
@@ -66,7 +66,7 @@ def test_the_members_from_scratch_share_shape_and_vocabulary_and_no_weights(comp
     assert len(open_base(base.folder).members) == 2
 
 
-def test_comparing_again_trains_nothing_again(compared):
+def test_compare_run_again_trains_nothing(compared):
     arguments, rows = compared
     weights = arguments[0] / "scratch/member-0/model.safetensors"
     before = weights.stat().st_mtime_ns

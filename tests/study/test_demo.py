@@ -27,7 +27,7 @@ def shown(tmp_path_factory):
         yield folder, call("demo")
 
 
-def test_it_prints_the_comparison_and_what_to_type_next(shown):
+def test_demo_prints_the_comparison_and_what_to_type_next(shown):
     _, ran = shown
     assert ran.code == 0, ran.err
     for row in ("tf-idf + linear SVM", "from scratch, committee of 3", "pre-trained, committee of 3"):
@@ -35,7 +35,7 @@ def test_it_prints_the_comparison_and_what_to_type_next(shown):
     assert "demo/report.html" in ran.out and "tinylm predict demo '" in ran.out
 
 
-def test_it_leaves_a_model_and_a_report_that_needs_nothing_else(shown):
+def test_demo_leaves_a_model_and_a_report_that_needs_nothing_else(shown):
     folder, _ = shown
     assert call("predict", "demo", "printer jam").code == 0
     report = (folder / "demo/report.html").read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ def test_it_leaves_a_model_and_a_report_that_needs_nothing_else(shown):
     assert 'src="http' not in report
 
 
-def test_its_labels_measure_the_model_and_its_export(shown):
+def test_demo_labels_measure_the_model_and_its_export(shown):
     _, ran = shown
     exporting = next(line.split() for line in ran.out.splitlines() if line.strip().startswith("tinylm export"))
     assert call(*exporting[1:], "--max-accuracy-drop", "100").code == 0
@@ -56,7 +56,7 @@ def test_its_labels_measure_the_model_and_its_export(shown):
         )
 
 
-def test_it_goes_on_without_training_again_and_refuses_to_start_twice(shown):
+def test_demo_resumes_without_training_again_and_refuses_to_start_twice(shown):
     assert "already holds a run" in call("demo").error
     weights = {path: path.stat().st_mtime_ns for path in Path("demo").glob("**/model.safetensors")}
     assert len(weights) == 9

@@ -72,7 +72,7 @@ def points(spec):
     return [[tuple(point.values()) for point in spec["datasets"][name]] for name in named]
 
 
-def test_page_shows_what_it_is_given(tmp_path):
+def test_report_shows_what_it_is_given(tmp_path):
     page = write(tmp_path / "report.html", title="Title", summary="Summary.", machine="2 cores")
     for shown in [
         "Title",
@@ -88,7 +88,7 @@ def test_page_shows_what_it_is_given(tmp_path):
     assert page.text.count("best") == 1
 
 
-def test_page_asks_the_network_for_nothing(tmp_path):
+def test_report_requests_nothing_from_the_network(tmp_path):
     page = write(tmp_path / "report.html")
     assert not {name for name, _ in page.attributes} & {"src", "href", "srcset", "action", "data"}
     assert not {"link", "img", "iframe", "object", "base"} & set(page.tags)
@@ -97,7 +97,7 @@ def test_page_asks_the_network_for_nothing(tmp_path):
     assert "http" not in policy
 
 
-def test_hostile_text_stays_text(tmp_path):
+def test_report_keeps_hostile_text_as_text(tmp_path):
     plain, hostile = write(tmp_path / "plain.html"), write(tmp_path / "hostile.html", HOSTILE)
     assert hostile.tags == plain.tags
     assert [name for name, _ in hostile.attributes] == [name for name, _ in plain.attributes]
@@ -105,7 +105,7 @@ def test_hostile_text_stays_text(tmp_path):
     assert points(specs(hostile)[0])[0][0] == (HOSTILE, 1.0, 7.0)
 
 
-def test_charts_hold_the_points_and_the_reference(tmp_path):
+def test_figure_holds_the_points_and_the_reference(tmp_path):
     loss, accuracy = specs(write(tmp_path / "report.html"))
     assert points(loss) == [
         [("plain", 1.0, 7.0), ("plain", 2.0, 5.0), ("plain", 3.0, 4.0)],
@@ -118,7 +118,7 @@ def test_charts_hold_the_points_and_the_reference(tmp_path):
     assert len(accuracy["layer"]) == 1
 
 
-def test_a_loss_that_is_not_finite_breaks_the_line(tmp_path):
+def test_figure_breaks_the_line_at_a_loss_that_is_not_finite(tmp_path):
     chart = Chart("c", "x", "y", [Curve("m", "train", [(1.0, 2.0), (2.0, math.nan), (3.0, math.inf)])])
     (spec,) = specs(write(tmp_path / "report.html", charts=[chart]))
     assert points(spec) == [[("m", 1.0, 2.0), ("m", 2.0, None), ("m", 3.0, None)]]
@@ -135,18 +135,18 @@ def test_a_loss_that_is_not_finite_breaks_the_line(tmp_path):
         (7500, "2 h 05 min"),
     ],
 )
-def test_durations_read_well(tmp_path, seconds, shown):
+def test_report_gives_durations_in_words(tmp_path, seconds, shown):
     page = write(tmp_path / "report.html", table=[ResultRow("m", 0.5, 0.4, 0.6, seconds)], charts=[])
     assert shown in page.text
 
 
-def test_without_charts_the_page_needs_no_charting_library(tmp_path, monkeypatch):
+def test_report_without_charts_needs_no_charting_library(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "altair", None)
     write(tmp_path / "report.html", charts=[])
     assert (tmp_path / "report.html").stat().st_size < 20_000
 
 
-def test_a_missing_extra_is_named_and_nothing_is_written(tmp_path, monkeypatch):
+def test_report_names_a_missing_extra_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(MissingExtraError, match=r"tinylm\[study\]"):
         write(tmp_path / "report.html")
@@ -154,7 +154,7 @@ def test_a_missing_extra_is_named_and_nothing_is_written(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("changed", [{"table": []}, {"charts": [Chart("c", "x", "y", [Curve("m", "train", [])])]}])
-def test_empty_results_are_refused(tmp_path, changed):
+def test_report_refuses_empty_results(tmp_path, changed):
     with pytest.raises(InputError):
         write(tmp_path / "report.html", **changed)
 
