@@ -116,14 +116,14 @@ def test_export_measures_the_drop_on_what_each_member_held_out(documents, tokeni
     ran = call("evaluate", tmp_path / "artefact", tmp_path / "labels.csv", "--json")
     assert json.loads(ran.out)["n"] == len(task.test)
     write_csv(tmp_path / "labels.csv", rows(60, 1))
-    with pytest.raises(InputError, match=r"labels\.csv has changed since .* validation part cannot be told"):
+    with pytest.raises(InputError, match=r"labels\.csv has changed since .* validation part is unknown"):
         export(folder, tmp_path / "artefact", precision="int8")
     assert load(tmp_path / "artefact").labels == LABELS, "the artefact that was there is there"
 
 
 @pytest.fixture
 def trained(documents, tokenizer, tmp_path):
-    """A labelled file, and a committee whose record says that it was trained on it, as absolute paths."""
+    """A labelled file, and a committee whose record names it as its training data, as absolute paths."""
     write_csv(tmp_path / "labels.csv", [(text, LABELS[i % 3]) for i, text in enumerate(documents[:200])])
     source = TaskSource(str(tmp_path / "labels.csv"))
     task = source.load(5)

@@ -40,7 +40,7 @@ def test_tfidf_with_fewer_texts_of_a_label_than_folds_still_learns():
     assert tfidf_svm(["red", "blue", "blue sky"], [0, 1, 1], ["red rose", "blue sea"]).tolist() == [0, 1]
 
 
-def test_tfidf_tells_topics_apart():
+def test_tfidf_separates_topics():
     sport = ["the keeper saved a late penalty", "two goals won the cup", "the striker scored a goal"]
     money = ["shares of the bank fell", "the bank raised its interest rate", "profits and shares rose"]
     predicted = tfidf_svm(sport + money, [0] * 3 + [1] * 3, ["a penalty goal", "bank profits fell"])

@@ -1,7 +1,7 @@
-"""Which labelled texts a model is evaluated on: never those it was trained on, where it says which they were.
+"""Which labelled texts a model is evaluated on: never those it was trained on, where its record names them.
 
 `run.json` beside a model has the source of its labels, the seed of the split and a fingerprint of all texts. An
-exported model has no paths, so that the fingerprint alone tells whether a file is the one of its training.
+exported model has no paths, so that the fingerprint alone shows whether a file is the one of its training.
 """
 
 from collections.abc import Callable, Mapping
@@ -78,7 +78,7 @@ def task_of_training(
     task = recorded_source(record, data_dir).load(record["settings"]["seed"])
     if task.fingerprint != record["task_fingerprint"]:
         raise InputError(
-            f"{named} has changed since {model} was trained on it, so its {part} part cannot be told; {remedy}"
+            f"{named} has changed since {model} was trained on it, so its {part} part is unknown; {remedy}"
         )
     return task
 

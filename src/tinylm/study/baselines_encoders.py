@@ -88,7 +88,7 @@ def _minilm_encoder() -> Callable[[tuple[str, ...]], npt.NDArray[np.float32]]:
 
 
 class _MiniLM(nn.Module):
-    """Texts in, means of the tokens of the last layer out, as the model's card says.
+    """Texts in, means of the tokens of the last layer out, as in the model's card.
 
     Args:
         longest: tokens of a text that are read.

@@ -74,7 +74,7 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
     model, labels = shlex.quote(str(output)), shlex.quote(str(output / LABELS))
     small = shlex.quote(f"{output}-small")
     next_steps = [
-        NextStep("ask the committee", f"tinylm predict {model} {question}"),
+        NextStep("label a text", f"tinylm predict {model} {question}"),
         NextStep("make it small and fast", f"tinylm export {model} -o {small} --int8 --task {labels}"),
         NextStep("try it in a browser", f"tinylm serve {model}"),
         NextStep(
@@ -89,7 +89,7 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
         title="Which library does this text document?",
         summary=(
             f"{_MEMBERS} language models with one layer each were pre-trained for {_BUDGET} on the documentation of "
-            f"the Python packages on this machine, then fine-tuned to tell {len(task.labels)} libraries apart from "
+            f"the Python packages on this machine, then fine-tuned to distinguish {len(task.labels)} libraries on "
             f"{len(task.train)} labelled texts. Together they are right on {rows[-1].accuracy:.1%} of "
             f"{len(task.test):,} unseen texts; the same members without pre-training, on {rows[-3].accuracy:.1%}."
         ),

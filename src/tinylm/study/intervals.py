@@ -19,7 +19,7 @@ class Interval:
 
     mean: float
     half: float
-    """Half of the width of the interval; NaN for a single value, which says nothing of its spread."""
+    """Half of the width of the interval; NaN for a single value, whose spread is unknown."""
     n: int
     """Values that the mean is of."""
 

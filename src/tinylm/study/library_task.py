@@ -1,7 +1,7 @@
 """The demo's data, found on any machine: which Python library does this documentation belong to?
 
-Texts of the task have the libraries' names replaced, so that they are told by what they say. Pre-training
-reads the documentation that is not in the task, names and all, of every installed library.
+Texts of the task have the libraries' names replaced, so that their content decides. Pre-training reads the
+documentation that is not in the task, names included, of every installed library.
 """
 
 import re
@@ -17,7 +17,7 @@ from tinylm.text.python_docs import InstalledDocumentation, Library, cached_docu
 from tinylm.text.splits import Examples, Labels, Task, task_fingerprint
 
 NEUTRAL = "library"
-"""What stands in the place of a library's name."""
+"""Replaces the name of a library."""
 
 _ALIASES = {
     "altair": ("alt",),
@@ -63,7 +63,7 @@ def library_task(
     if len(labels) < 2:
         raise InputError(
             f"{len(labels)} installed libraries have {wanted} documented functions, and a task needs 2; "
-            "ask for fewer rows a label or install more packages"
+            "request fewer rows a label or install more packages"
         )
     pattern = name_pattern([library for library in installed_libraries() if library.name in labels])
     drawn = _draw(texts, labels, wanted, pattern, seed)
@@ -73,7 +73,7 @@ def library_task(
     fingerprint = task_fingerprint(labels, train, test)
     notes = [f"Documentation of {len(labels)} installed libraries, their names replaced by {NEUTRAL!r}."]
     if len(labels) < libraries:
-        notes.append(f"{libraries} were asked for; no others have {wanted} documents.")
+        notes.append(f"{libraries} were requested; no others have {wanted} documents.")
     short = [f"{name} {len(masked)}" for name, masked in zip(labels, drawn, strict=True) if len(masked) < wanted]
     if short:
         notes.append(f"Fewer than {wanted} texts that differ without the names: {', '.join(short)}.")
@@ -88,7 +88,7 @@ def library_task(
 
 
 def name_pattern(libraries: Sequence[Library]) -> re.Pattern[str]:
-    """What gives a library away: its name, its import names and its usual aliases, in any case of letters.
+    """Pattern of the names of libraries: of each its name, its import names and its usual aliases, in any letter case.
 
     Long names match inside identifiers and words too (`is_torch_tensor`); short ones such as `np` only
     where no letter or digit stands beside them.
@@ -108,7 +108,7 @@ def _names(library: Library) -> Iterator[str]:
 
 
 def _distinct_texts(documentation: InstalledDocumentation) -> dict[str, list[str]]:
-    """Texts by library; one that several libraries have tells nothing and is left out of all."""
+    """Texts by library; one that several libraries have is left out."""
     owner: dict[str, str | None] = {}
     for library, text in documentation.pairs():
         owner[text] = library if owner.get(text, library) == library else None
