@@ -1,6 +1,7 @@
 """An export equals what was trained, measures what 8 bits cost, and leaves nothing behind where it fails."""
 
 import json
+import re
 
 import numpy as np
 import onnxruntime
@@ -14,6 +15,7 @@ from tinylm.core.progress import Silent
 from tinylm.core.runs import claim
 from tinylm.evaluation.out_of_fold import open_out_of_fold
 from tinylm.exporting import exporter, parity
+from tinylm.model.front_ends.depthwise import DepthwiseFrontEnd
 from tinylm.runtime.loading import load
 from tinylm.steps.export import export
 from tinylm.text.sources import TaskSource
@@ -33,7 +35,7 @@ def labelled(tokenizer, documents, committee, tmp_path):
 
 
 class Listener(Silent):
-    """Keeps what was said."""
+    """Keeps the messages."""
 
     def __init__(self):
         self.said = []
@@ -166,6 +168,13 @@ def test_export_written_with_paths_still_evaluates(trained, tmp_path):
     (tmp_path / "artefact" / "run.json").write_text((folder / "run.json").read_text())
     measured = json.loads(call("evaluate", tmp_path / "artefact", tmp_path / "labels.csv", "--json").out)
     assert measured["n"] == len(task.test)
+
+
+def test_card_describes_the_front_end_of_each_member(tokenizer, tmp_path):
+    shapes = [{}, {"front_end": DepthwiseFrontEnd(kernel=3)}]
+    export(write_voters(tmp_path / "committee", [(tokenizer, shape) for shape in shapes]), tmp_path / "artefact")
+    plain, convolved = re.findall(r"width 16 with 2 heads(.*);", (tmp_path / "artefact" / "README.md").read_text())
+    assert (plain, convolved) == ("", ", behind a depthwise convolution over 3 tokens")
 
 
 def test_card_metadata_has_the_accuracy(trained, tmp_path):
