@@ -1,10 +1,10 @@
 """What the tests of several folders share: a cache of their own, a tiny language, its vocabulary and its tokens."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import settings
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -24,6 +24,11 @@ def _cache_of_the_session(tmp_path_factory):
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """Models this small are slowed down by a second thread, the more so where cores are shared."""
+    if find_spec("torch") is None:
+        # `make test-python` and `make test-lowest` test the base installation.
+        return
+    import torch
+
     torch.set_num_threads(1)
 
 
