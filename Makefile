@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-python test-lowest lint bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: $(INSTALLED) ## set everything up and run the main job on this machine's own documentation
 	$(BIN)/tinylm demo --output demo
@@ -17,6 +17,23 @@ demo: $(INSTALLED) ## set everything up and run the main job on this machine's o
 
 test: lint ## set everything up, check the code and run all tests
 	$(BIN)/pytest
+
+# The base installation in an environment of its own: what needs torch or another extra is skipped, and so are three tests
+# that start processes with extras or expect their messages.
+BASE_TESTS := -m pytest -m 'not slow' -p no:cacheprovider tests/core tests/committee tests/text tests/tokens \
+	--ignore tests/text/test_rows.py \
+	-k 'not hub_names_and_failures and not two_processes_train and not masking_on_real'
+
+test-python: ## test the base installation on another Python: make test-python PYTHON=python3.13
+	$(PYTHON) -m venv --clear .venv-python
+	.venv-python/bin/python -m pip install --quiet --constraint constraints.txt --editable . pytest hypothesis
+	.venv-python/bin/python $(BASE_TESTS)
+
+test-lowest: ## test the base installation with the lowest versions that pyproject.toml admits
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -c 'import tomllib; print(*[d.replace(">=", "==") for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]], sep="\n")' > .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/lowest.txt --editable . pytest hypothesis
+	.venv-lowest/bin/python $(BASE_TESTS)
 
 lint: $(INSTALLED) ## check style, docstrings, annotations, types and which way imports go
 	$(BIN)/ruff check
@@ -30,7 +47,7 @@ bench: $(INSTALLED) ## measure speed and memory of training and answering agains
 	$(BIN)/python -m benchmarks.latency --data ../shared/data
 
 clean: ## remove the environment and the demo
-	rm -rf $(VENV) demo demo-small
+	rm -rf $(VENV) .venv-python .venv-lowest demo demo-small
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tinylm needs Python 3.11 or later; name one: make PYTHON=python3.12")'

@@ -7,8 +7,20 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tinylm.core.errors import MissingExtraError
+
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+
+if find_spec("torch") is None:
+    # `make test-python` and `make test-lowest` test the base installation: what needs an extra is skipped.
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call():
+        try:
+            return (yield)
+        except (ModuleNotFoundError, MissingExtraError) as error:
+            pytest.skip(str(error))
+
 
 WORDS = 40
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
@@ -25,7 +37,6 @@ def _cache_of_the_session(tmp_path_factory):
 def _one_thread():
     """Models this small are slowed down by a second thread, the more so where cores are shared."""
     if find_spec("torch") is None:
-        # `make test-python` and `make test-lowest` test the base installation.
         return
     import torch
 
