@@ -1,4 +1,4 @@
-"""What a server takes from a client before it says no."""
+"""What a server accepts from a client."""
 
 from dataclasses import dataclass, fields
 
@@ -13,7 +13,7 @@ class Limits:
         max_body: bytes of a request.
         max_texts: texts of a request.
         max_characters: characters of a text.
-        max_waiting: texts that may wait in a worker; whoever comes then is told to try again.
+        max_waiting: texts that may wait in a worker; further requests get 503.
         batch: texts that are answered together.
         timeout: seconds that a request may take to arrive.
 

@@ -1,4 +1,4 @@
-"""`tinylm serve`: a model behind HTTP until it is told to stop."""
+"""`tinylm serve`: a model behind HTTP until SIGTERM or Ctrl-C."""
 
 import ipaddress
 import socket
@@ -39,8 +39,8 @@ def serve(
         workers: processes that answer, each with the model.
         threads: that compute in each of them.
         limits: what is taken from clients.
-        token_file: file of the token that clients must send; else `TINYLM_TOKEN`, else none is asked for.
-        progress: told what is served, and where.
+        token_file: file of the token that clients must send; else `TINYLM_TOKEN`, else none is required.
+        progress: receives what is served, and where.
 
     Raises:
         InputError: the folder is no model, the address cannot be had, the token cannot be read, or there are no

@@ -22,7 +22,7 @@ class Server(uvicorn.Server):
     """Serves an application until SIGTERM or Ctrl-C, and then answers everything it has accepted.
 
     From the signal on, every response tells its client to close the connection, and `/readyz` says 503. New
-    connections are taken for a moment longer, for those who have not heard of it. Then the listener is closed, what is
+    connections are accepted for a moment longer, for clients that have not noticed. Then the listener is closed, what is
     in flight is finished, and connections that nobody used are closed last. A second Ctrl-C stops at once.
 
     Args:
@@ -56,7 +56,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve, and tell so."""
+        """Begin to serve, and call `on_start`."""
         await super().startup(sockets)
         self._on_start()
 
@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
         """Stop in the order that loses nothing."""
         self._app.state.draining = True
         await self._until(lambda: False, LINGER_SECONDS)
-        # The event loop closes its sockets whoever still knocks; copies of them can be emptied first.
+        # Closing the last copy of a listener resets the connections in its backlog. These are accepted first.
         copies = [listener.dup() for listener in sockets or []]
         for server in self.servers:
             server.close()
@@ -82,7 +82,7 @@ class Server(uvicorn.Server):
             await self.lifespan.shutdown()
 
     async def _accept_the_last(self, listener: socket.socket) -> None:
-        """Accept everybody who has knocked, and close the door."""
+        """Accept all connections in the backlog, and close the listener."""
         listener.setblocking(False)
         while not self.force_exit:
             try:
