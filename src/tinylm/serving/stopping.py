@@ -22,7 +22,7 @@ class Server(uvicorn.Server):
     """Serves an application until SIGTERM or Ctrl-C, and then answers everything it has accepted.
 
     From the signal on, every response tells its client to close the connection, and `/readyz` says 503. New
-    connections are accepted for a moment longer, for clients that have not noticed. Then the listener is closed, what is
+    connections are taken for a moment longer, for clients that have not noticed. Then the listener is closed, what is
     in flight is finished, and connections that nobody used are closed last. A second Ctrl-C stops at once.
 
     Args:
