@@ -60,7 +60,10 @@ def test_compare_gives_members_from_scratch_shape_and_vocabulary_but_no_weights(
     (folder, base, *_), _ = compared
     scratch, finetuned = open_checkpoint(folder / "scratch"), open_checkpoint(folder)
     for ours, theirs in zip(scratch.members, finetuned.members, strict=True):
-        assert ours.token_embeddings.shape == theirs.token_embeddings.shape and ours.places.shape == theirs.places.shape
+        assert (
+            ours.token_embeddings.shape == theirs.token_embeddings.shape
+            and ours.position_embeddings.shape == theirs.position_embeddings.shape
+        )
         assert ours.tokenizer.fingerprint == theirs.tokenizer.fingerprint
         assert not (ours.token_embeddings == theirs.token_embeddings).all()
     assert len(open_base(base.folder).members) == 2
