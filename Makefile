@@ -15,8 +15,8 @@ demo: $(INSTALLED) ## set everything up and run the main job on this machine's o
 	$(BIN)/tinylm demo --output demo
 	@echo 'So that `tinylm` is found in this shell: source $(BIN)/activate'
 
-test: lint ## set everything up, check the code and run all tests
-	$(BIN)/pytest
+test: lint ## set everything up, check the code, run all tests and check how much of the code they run
+	$(BIN)/pytest --cov --cov-report=
 
 # The base installation in an environment of its own: what needs torch or another extra is skipped, and so are three tests
 # that start processes with extras or expect their messages.
