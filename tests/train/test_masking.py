@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinylm.model.heads import IGNORED
-from tinylm.train.masking import Masking, mask_rows
+from tinylm.train.masking import Masking, mask_sequences
 
 PAD, CLS, SEP, MASK, VOCABULARY = 0, 2, 3, 4, 50
 SPECIAL = torch.tensor([PAD, CLS, SEP])
@@ -14,7 +14,7 @@ SPECIAL = torch.tensor([PAD, CLS, SEP])
 
 def mask(ids, rate=0.15, seed=0, **shares):
     generator = torch.Generator().manual_seed(seed)
-    return mask_rows(ids, SPECIAL, Masking(rate=rate, **shares), MASK, VOCABULARY, generator)
+    return mask_sequences(ids, SPECIAL, Masking(rate=rate, **shares), MASK, VOCABULARY, generator)
 
 
 @st.composite
@@ -46,7 +46,7 @@ def test_the_same_generator_hides_the_same(ids, rate, seed):
 
 def test_other_generators_hide_others():
     ids = torch.full((4, 64), 9)
-    assert not torch.equal(mask(ids, seed=0).reads, mask(ids, seed=1).reads)
+    assert not torch.equal(mask(ids, seed=0).positions, mask(ids, seed=1).positions)
 
 
 @given_rows
@@ -64,17 +64,17 @@ def test_what_is_hidden(ids, rate, seed):
     assert real.shape[1] == max(1, int(real.sum(1).max()))
 
     # Ordinary tokens, each once, in rising order; the rest of a row reads position 0 for nothing.
-    assert bool(ordinary.gather(1, hidden.reads)[real].all())
-    assert bool((hidden.reads[~real] == 0).all())
-    for positions, some in zip(hidden.reads, real, strict=True):
+    assert bool(ordinary.gather(1, hidden.positions)[real].all())
+    assert bool((hidden.positions[~real] == 0).all())
+    for positions, some in zip(hidden.positions, real, strict=True):
         chosen = positions[some].tolist()
         assert chosen == sorted(set(chosen))
         assert bool(some[: len(chosen)].all())
 
     # Targets are what stood there, and nothing else changed.
-    assert torch.equal(hidden.targets[real], ids.gather(1, hidden.reads)[real])
+    assert torch.equal(hidden.targets[real], ids.gather(1, hidden.positions)[real])
     unread = torch.ones_like(ids, dtype=torch.bool)
-    rows_of, columns_of = real.nonzero()[:, 0], hidden.reads[real]
+    rows_of, columns_of = real.nonzero()[:, 0], hidden.positions[real]
     unread[rows_of, columns_of] = False
     assert torch.equal(hidden.inputs[unread], ids[unread])
     assert int(hidden.inputs.min()) >= 0
@@ -85,16 +85,16 @@ def test_what_is_hidden(ids, rate, seed):
 def test_counts(ordinary, count):
     ids = torch.full((2, ordinary + 2), 9)
     ids[:, 0], ids[:, -1] = CLS, SEP
-    assert mask(ids).reads.shape == (2, count)
+    assert mask(ids).positions.shape == (2, count)
 
 
 def test_shares_of_what_is_shown():
     """80 % [MASK], 10 % a random piece, 10 % unchanged; every position as likely: all within five deviations."""
     ids = torch.full((2000, 100), 9)
     hidden = mask(ids, rate=0.2)
-    count = hidden.reads.numel()
+    count = hidden.positions.numel()
     assert count == 40_000
-    shown = hidden.inputs.gather(1, hidden.reads)
+    shown = hidden.inputs.gather(1, hidden.positions)
 
     def is_near(found, share, of=count):
         return abs(found - share * of) < 5 * (of * share * (1 - share)) ** 0.5
@@ -106,7 +106,7 @@ def test_shares_of_what_is_shown():
     other = shown[(shown != MASK) & (shown != 9)]
     assert is_near(len(other), 0.1 - 2 * chance)
     assert set(other.tolist()) == set(range(VOCABULARY)) - {MASK, 9}
-    per_position = torch.bincount(hidden.reads.flatten(), minlength=100)
+    per_position = torch.bincount(hidden.positions.flatten(), minlength=100)
     assert all(is_near(found, 0.2, 2000) for found in per_position.tolist())
 
 
@@ -115,4 +115,4 @@ def test_shares_can_be_chosen():
     assert Masking(masked=0.5, random=0.2).kept == pytest.approx(0.3)
     assert torch.equal(mask(ids, masked=0.0, random=0.0).inputs, ids)
     hidden = mask(ids, masked=1.0, random=0.0)
-    assert bool((hidden.inputs.gather(1, hidden.reads) == MASK).all())
+    assert bool((hidden.inputs.gather(1, hidden.positions) == MASK).all())

@@ -3,8 +3,6 @@
 Names and arithmetic are those of BERT (Devlin et al., 2019), so that checkpoints pass to and from `transformers`.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,40 +10,6 @@ from torch.nn import functional
 from tinylm.core.seeds import torch_generator
 from tinylm.model.config import ModelConfig
 from tinylm.model.encoder import Embeddings, Encoder, dropout
-from tinylm.model.losses import cross_entropy_sum
-
-IGNORED = -100
-"""The target of a read position that only fills up its row."""
-
-_TEMPERATURE = 0.05
-
-
-@dataclass(frozen=True)
-class BagOfWordsTargets:
-    """The words of a text that its [CLS] is asked for, in no order.
-
-    Attributes:
-        ids: (batch, tokens) token ids, or positions in the sample if there is one.
-        weights: (batch, tokens) how much each counts in the loss.
-        sample: the part of the vocabulary that is guessed among, or None for all of it.
-    """
-
-    ids: Tensor
-    weights: Tensor
-    sample: "SampledVocabulary | None" = None
-
-
-@dataclass(frozen=True)
-class SampledVocabulary:
-    """Words drawn from the vocabulary, so that a softmax over them stands for one over all (Jean et al., 2015).
-
-    Attributes:
-        ids: (n,) token ids.
-        log_sampling_prob: (n,) logarithm of the chance that each had to be drawn.
-    """
-
-    ids: Tensor
-    log_sampling_prob: Tensor
 
 
 class MaskedTokenHead(nn.Module):
@@ -61,13 +25,22 @@ class MaskedTokenHead(nn.Module):
         """(n, width) and (vocabulary, width) to logits (n, vocabulary)."""
         return functional.linear(self.transform(hidden), word_embedding, self.bias)
 
-    def sampled(self, hidden: Tensor, embeddings: Embeddings, sample: SampledVocabulary) -> Tensor:
-        """(n, width) to logits (n, words of the sample), each corrected by its chance to be in it."""
-        ids = sample.ids.to(hidden.device)
+    def sampled(self, hidden: Tensor, embeddings: Embeddings, ids: Tensor, log_sampling_prob: Tensor) -> Tensor:
+        """Logits of a sample of the vocabulary, each corrected by its probability to be in it (logQ correction).
+
+        Args:
+            hidden: (n, width).
+            embeddings: of the encoder.
+            ids: (sample,) token ids.
+            log_sampling_prob: (sample,) or (1,).
+
+        Returns:
+            (n, sample).
+        """
+        ids = ids.to(hidden.device)
         words = functional.embedding(ids, embeddings.word, sparse=embeddings.sparse)
-        return functional.linear(
-            self.transform(hidden), words, self.bias[ids] - sample.log_sampling_prob.to(hidden.device)
-        )
+        bias = self.bias[ids] - log_sampling_prob.to(hidden.device)
+        return functional.linear(self.transform(hidden), words, bias)
 
     def transform(self, hidden: Tensor) -> Tensor:
         """What is multiplied with the embedding: (n, width) to (n, width)."""
@@ -76,7 +49,7 @@ class MaskedTokenHead(nn.Module):
 
 
 class MaskedLanguageModel(nn.Module):
-    """An encoder that guesses masked tokens."""
+    """An encoder that predicts masked tokens."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -84,74 +57,18 @@ class MaskedLanguageModel(nn.Module):
         self.encoder = Encoder(config)
         self.head = MaskedTokenHead(config)
 
-    def forward(
-        self,
-        ids: Tensor,
-        mask: Tensor | None,
-        reads: Tensor | None,
-        targets: Tensor | None,
-        bag: BagOfWordsTargets | None = None,
-        *,
-        contrast: bool = False,
-        rate: float = 0.0,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """The terms of the loss (nats), those that are asked for, in this order.
-
-        - hidden tokens: the sum of the cross-entropies over the read positions that have a target;
-        - words: the sum of the cross-entropies of the words in the bag, times their weights;
-        - contrast: the sum of the cross-entropies of telling which of the rows that may be its neighbour a row's
-          neighbour is. Rows 2i and 2i + 1 are neighbours, the former choose among the latter and the latter among
-          the former, by the cosine of their [CLS] over 0.05 (InfoNCE, van den Oord et al., 2018, equation 4).
+    def forward(self, ids: Tensor, mask: Tensor | None, positions: Tensor) -> Tensor:
+        """Logits at some positions, without dropout.
 
         Args:
-            ids: (batch, tokens), masked.
+            ids: (batch, tokens).
             mask: (batch, tokens) bool or None; see `Encoder`.
-            reads: (batch, reads) masked positions, or None where no token is hidden.
-            targets: (batch, reads) the tokens that stood there, `IGNORED` where a row has fewer; None
-                without `reads`.
-            bag: the words that [CLS] is asked for, or None.
-            contrast: whether [CLS] is asked for its neighbour.
-            rate: dropout.
-            generator: where dropout draws from.
+            positions: (batch, n) positions that are predicted.
 
         Returns:
-            (terms,), one to three.
+            (batch, n, vocabulary).
         """
-        word = self.encoder.embeddings.word
-        asked = bag is not None or contrast
-        first = torch.zeros(len(ids), int(asked), dtype=torch.long, device=ids.device)
-        read = first if reads is None else torch.cat((first, reads), dim=1)
-        hidden = self.encoder(ids, mask, read, rate=rate, generator=generator)
-        terms = []
-        if reads is not None:
-            assert targets is not None
-            real = targets != IGNORED
-            terms.append(cross_entropy_sum(self.head(hidden[:, int(asked) :][real], word), targets[real]))
-        if bag is not None:
-            cls, sample = hidden[:, 0], bag.sample
-            logits = self.head(cls, word) if sample is None else self.head.sampled(cls, self.encoder.embeddings, sample)
-            guessed = logits.float().log_softmax(1).gather(1, bag.ids)
-            terms.append(-(guessed * bag.weights).sum())
-        if contrast:
-            terms.append(contrast_sum(hidden[:, 0]))
-        return torch.stack(terms)
-
-
-def contrast_sum(cls: Tensor) -> Tensor:
-    """The sum of the cross-entropies (nats) of finding each row's neighbour; see `MaskedLanguageModel.forward`.
-
-    Args:
-        cls: (batch, width), rows 2i and 2i + 1 neighbours.
-    """
-    # In bfloat16 a cosine over 0.05 is off by up to 0.06.
-    with torch.autocast(cls.device.type, enabled=False):
-        directions = functional.normalize(cls.float(), dim=1)
-        similar = directions[0::2] @ directions[1::2].T / _TEMPERATURE
-    partners = torch.arange(len(similar), device=cls.device)
-    return functional.cross_entropy(similar, partners, reduction="sum") + functional.cross_entropy(
-        similar.T, partners, reduction="sum"
-    )
+        return self.head(self.encoder(ids, mask, positions), self.encoder.embeddings.word)  # type: ignore[no-any-return]
 
 
 class SequenceClassifier(nn.Module):

@@ -109,7 +109,9 @@ class Pretrain:
                 tokenizer = self._tokenizer(folder, corpus, shape, progress)
                 tokens = tokenise(corpus, tokenizer, progress=progress)
             shape = replace(shape, vocab_size=tokenizer.vocab_size)
-            pretrain_member(target, index, shape, tokens, tokenizer, self.settings, processes, progress)
+            pretrain_member(
+                target, index, shape, tokens, tokenizer, self.settings, processes, progress, self.objectives
+            )
         return open_base(folder).first(self.members)
 
     def _tokenizer(self, folder: Path, corpus: Corpus, shape: ModelConfig, progress: Progress) -> Tokenizer:

@@ -1,1 +1,1 @@
-"""How we train: one loop, and the two jobs it runs."""
+"""How models are trained: one loop, the workloads that it runs, and their objectives."""

@@ -1,6 +1,7 @@
-"""The job of fine-tuning and of distillation: tell the class of a text, as labels or another model answer it."""
+"""The workload of fine-tuning and of distillation: predict the class of a text from [CLS]."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from tinylm.core.progress import Progress
 from tinylm.model.heads import SequenceClassifier
 from tinylm.tokens.sequences import Sequences
 from tinylm.tokens.wordpiece import Tokenizer
+from tinylm.train.batch import Batch, pad_mask
 from tinylm.train.distributed import DistributedContext
+from tinylm.train.masking import drop_words
 from tinylm.train.member import finish_member, partial_folder, settle_precision
-from tinylm.train.sampler import Batch, LengthGroupedSampler, pad_mask
+from tinylm.train.objectives.classification import ClassPrediction
+from tinylm.train.sampler import LengthGroupedSampler
 from tinylm.train.settings import ClassificationSettings
-from tinylm.train.trainer import Job, Trainer
+from tinylm.train.trainer import Trainer
+from tinylm.train.workload import Measures, Terms, Workload
 
 _PREDICTION_BATCH = 64
 
@@ -51,11 +56,11 @@ class ClassificationData:
         return torch.from_numpy(np.ascontiguousarray(self.targets[self.indices[chosen]]))
 
 
-class Classification(Job):
-    """Tell the class of a text with [CLS].
+class Classification(Workload):
+    """Predict the class of a text from [CLS].
 
     Args:
-        name: what progress calls it.
+        name: of the stage, for progress.
         model: to be trained.
         tokenizer: its vocabulary.
         train: texts to train on.
@@ -84,17 +89,19 @@ class Classification(Job):
         head_lr_multiplier: float = 1.0,
     ) -> None:
         self.name, self._model = name, model
-        self.tokenizer, self._smoothing, self.head_lr_multiplier = tokenizer, label_smoothing, head_lr_multiplier
+        self.tokenizer, self.head_lr_multiplier = tokenizer, head_lr_multiplier
+        name_of_term = "classification" if train.targets.ndim == 1 else "distillation"
+        self.objective = ClassPrediction(name_of_term, label_smoothing)
         given = settings.word_dropout
         self._word_dropout = default_word_dropout(len(train)) if given is None else given
         self.settings = replace(settings, word_dropout=self._word_dropout)
         self._train, self._validation = train, validation
         self._lengths = train.lengths
         self._validation_targets = validation.targets_of(np.arange(len(validation)))
-        self._order = LengthGroupedSampler(self._lengths, settings.batch_size, settings.seed)
+        self._sampler = LengthGroupedSampler(self._lengths, settings.batch_size, settings.seed)
         self._special = torch.tensor([tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id])
-        self.batches_per_epoch = self._order.batches_per_epoch
-        self.chance_loss = math.log(model.classifier.out_features)
+        self.batches_per_epoch = self._sampler.batches_per_epoch
+        self.uniform_loss = math.log(model.classifier.out_features)
         model.encoder.embeddings.sparse = True
 
     @property
@@ -104,92 +111,69 @@ class Classification(Job):
 
     def batch(self, step: int) -> Batch:
         """The whole batch of an update."""
-        indices = self._order.batch(step)
+        indices = self._sampler.batch(step)
         ids, lengths = torch.from_numpy(self._train.fetch(indices)), self._lengths[indices]
         targets = self._train.targets_of(indices)
-        return Batch(ids, pad_mask(ids, lengths), None, targets, len(indices), int(lengths.sum()))
+        mask = pad_mask(ids, lengths)
+        return Batch(ids, mask, len(indices), int(lengths.sum()), {self.objective.name: targets})
 
-    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-        """The sum of the cross-entropies of a part of a batch."""
-        assert batch.targets is not None
+    def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> Terms:
+        """The sum of the cross-entropies of a part of a batch, with words dropped."""
+        targets = batch.targets[self.objective.name]
+        assert isinstance(targets, Tensor)
         mask = drop_words(batch.ids, batch.mask, self._special, self._word_dropout, generator)
-        logits = model(batch.ids, mask, rate=self.settings.dropout, generator=generator)
-        losses = functional.cross_entropy(
-            logits.float(), batch.targets, reduction="sum", label_smoothing=self._smoothing
-        )
-        return losses[None]
+        logits = module(batch.ids, mask, rate=self.settings.dropout, generator=generator)
+        return {self.objective.name: self.objective.term(logits, targets)}
 
-    def validate(self) -> dict[str, float]:
+    def validate(self) -> Measures:
         """The share of held-out texts whose most probable class is found, and the mean loss."""
         logits, targets = class_logits(self.model, self._validation), self._validation_targets
         best = targets if targets.ndim == 1 else targets.argmax(1)
         loss = functional.cross_entropy(logits, targets)
         return {"accuracy": (logits.argmax(1) == best).double().mean().item(), "loss": loss.item()}
 
-    def sparse_parameters(self) -> nn.Parameter:
+    def sparse_parameters(self) -> Sequence[nn.Parameter]:
         """The word embedding: a batch reads few of its rows."""
-        return self.model.encoder.embeddings.word
+        return [self.model.encoder.embeddings.word]
 
 
 def train_classifier(
-    job: Classification,
+    workload: Classification,
     folder: Path,
     labels: tuple[str, ...],
     measured: str,
     processes: DistributedContext,
     progress: Progress,
 ) -> None:
-    """Do the job to its end, from its checkpoint where there is one, and write the finished member.
+    """Train to the end, from its checkpoint where there is one, and write the finished member.
 
     Args:
-        job: of one member.
+        workload: of one member.
         folder: where the member goes.
         labels: names of the classes.
         measured: what progress calls the accuracy on held-out texts.
-        processes: this process.
-        progress: who listens.
+        processes: those that take part.
+        progress: receives stages and messages.
 
     Raises:
         InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
         DivergedError: the loss exploded.
         InputError: the disk is too full, or the checkpoint is of another model.
     """
-    partial, settings = partial_folder(folder), job.settings
+    partial, settings = partial_folder(folder), workload.settings
     # One vector a text runs through the matrices, so their cast to bfloat16 is weighed against few rows.
-    precision, _ = settle_precision(partial, settings, job.model.config, settings.batch_size, processes)
-    state = Trainer(job, settings, partial, precision, processes, progress).run()
+    precision, _ = settle_precision(partial, settings, workload.model.config, settings.batch_size, processes)
+    state = Trainer(workload, settings, partial, precision, processes, progress).run()
     progress.say(
-        f"{job.name}: {state.step:,} updates in {state.seconds:,.0f} s; "
+        f"{workload.name}: {state.step:,} updates in {state.seconds:,.0f} s; "
         f"{measured} {100 * state.validation['accuracy']:.1f} %"
     )
-    finish_member(folder, job.model, job.tokenizer, settings, state, {"validation": state.validation}, labels)
+    finish_member(folder, workload.model, workload.tokenizer, settings, state, {"validation": state.validation}, labels)
 
 
 def default_word_dropout(texts: int) -> float:
-    """What is hidden of each text where nobody says: 0.6 of up to 4,000 texts, falling to 0.2 of 40,000 and more."""
+    """Share of words that are dropped by default: 0.6 of up to 4,000 texts, falling to 0.2 of 40,000 and more."""
     return 0.6 - 0.4 * min(1.0, max(0.0, math.log10(max(1, texts) / 4000)))
-
-
-def drop_words(
-    ids: Tensor, mask: Tensor | None, special_ids: Tensor, rate: float, generator: torch.Generator
-) -> Tensor | None:
-    """Hide words from attention, each with a chance of `rate` (Iyyer et al., 2015, section 4, word dropout).
-
-    Args:
-        ids: (batch, tokens).
-        mask: (batch, tokens) bool, true where a token is real; None where all are.
-        special_ids: tokens that stay: [CLS], [SEP].
-        rate: 0 hides nothing.
-        generator: where the draws come from.
-
-    Returns:
-        The mask of what is left.
-    """
-    if not rate:
-        return mask
-    kept = torch.rand(ids.shape, generator=generator, device=ids.device) >= rate
-    kept |= torch.isin(ids, special_ids.to(ids.device))
-    return kept if mask is None else kept & mask
 
 
 def class_logits(model: SequenceClassifier, texts: Sequences | ClassificationData) -> Tensor:

@@ -40,7 +40,7 @@ def distill_member(
         targets: (n, classes) probabilities that the committee gives them, possibly memory-mapped.
         settings: how to train.
         processes: this process.
-        progress: who listens.
+        progress: receives stages and messages.
 
     Raises:
         InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
@@ -56,6 +56,6 @@ def distill_member(
     settings = replace(settings, learning_rate=settings.learning_rate or default_learning_rate(model.config))
     settings = settings.ending(steps=_UPDATES)
     name = f"distilling into member {index}"
-    job = Classification(name, model.to(processes.device), tokenizer, train, validation, settings)
+    workload = Classification(name, model.to(processes.device), tokenizer, train, validation, settings)
     measured = f"agreement with the committee on {len(validation):,} unseen texts"
-    train_classifier(job, folder, labels, measured, processes, progress)
+    train_classifier(workload, folder, labels, measured, processes, progress)

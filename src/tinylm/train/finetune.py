@@ -54,7 +54,7 @@ def finetune_member(
         task: what to learn; its test part is not looked at.
         settings: how to train.
         processes: this process.
-        progress: who listens.
+        progress: receives stages and messages.
 
     Raises:
         InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
@@ -71,7 +71,7 @@ def finetune_member(
     member = replace(settings, seed=seed, learning_rate=settings.learning_rate or default_learning_rate(model.config))
     member = member.ending(steps=default_updates(len(train), settings.batch_size))
     name = f"fine-tuning {'member' if isinstance(start, Path) else 'from scratch, member'} {index}"
-    job = Classification(
+    workload = Classification(
         name,
         model,
         tokenizer,
@@ -81,7 +81,7 @@ def finetune_member(
         label_smoothing=settings.label_smoothing,
         head_lr_multiplier=settings.head_lr_multiplier,
     )
-    train_classifier(job, folder, task.labels, "validation accuracy", processes, progress)
+    train_classifier(workload, folder, task.labels, "validation accuracy", processes, progress)
 
 
 def _start(start: Path | ModelConfig, labels: int, seed: int) -> SequenceClassifier:

@@ -4,6 +4,8 @@ A word embedding whose gradient is sparse gets lazy Adam: rows that no text of t
 their moments, and there is no weight decay on it. All else is plain AdamW.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +13,7 @@ from tinylm.core.errors import InputError
 from tinylm.train.settings import TrainingSettings
 
 BETAS = (0.9, 0.98)
+"""The second of RoBERTa (Liu et al., 2019, section 3.1)."""
 EPSILON = 1e-8
 
 
@@ -20,7 +23,7 @@ class Optimiser:
     Args:
         model: its encoder is called `encoder`, and all else is its head.
         settings: weight decay of matrices, clipping.
-        lazy: the parameter whose gradient is sparse, if there is one.
+        sparse: parameters whose gradients are sparse.
         head_lr_multiplier: learning rate of the head, as a multiple of the encoder's.
     """
 
@@ -29,10 +32,12 @@ class Optimiser:
         model: nn.Module,
         settings: TrainingSettings,
         *,
-        lazy: nn.Parameter | None = None,
+        sparse: Sequence[nn.Parameter] = (),
         head_lr_multiplier: float = 1.0,
     ) -> None:
-        self._named = {name: p for name, p in model.named_parameters() if p is not lazy}
+        self._sparse = {id(parameter) for parameter in sparse}
+        named = dict(model.named_parameters())
+        self._named = {name: p for name, p in named.items() if id(p) not in self._sparse}
         groups = [
             {
                 "params": [
@@ -50,9 +55,9 @@ class Optimiser:
         self._optimisers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(groups, lr=0.0, betas=BETAS, eps=EPSILON, fused=True)
         ]
-        if lazy is not None:
-            self._optimisers.append(torch.optim.SparseAdam([lazy], lr=1e-3, betas=BETAS, eps=EPSILON))
-            self._named |= {name: p for name, p in model.named_parameters() if p is lazy}
+        if sparse:
+            self._optimisers.append(torch.optim.SparseAdam(list(sparse), lr=1e-3, betas=BETAS, eps=EPSILON))
+            self._named |= {name: p for name, p in named.items() if id(p) in self._sparse}
 
     def update(self, learning_rate: float) -> float:
         """Clip the gradients, take a step, forget the gradients.
@@ -99,12 +104,12 @@ class Optimiser:
             raise InputError(f"the saved optimiser has a state too many, {min(left)}; it belongs to another model")
 
     def _state_of(self, parameter: nn.Parameter, new: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-        lazy = len(self._optimisers) > 1 and parameter is self._optimisers[1].param_groups[0]["params"][0]
-        state = self._optimisers[1 if lazy else 0].state
+        sparse = id(parameter) in self._sparse
+        state = self._optimisers[int(sparse)].state
         if new is not None:
             moved = {key: value.to(parameter.device) for key, value in new.items()}
             # SparseAdam counts in a Python integer, AdamW in a tensor.
-            state[parameter] = {**moved, "step": int(new["step"])} if lazy else moved
+            state[parameter] = {**moved, "step": int(new["step"])} if sparse else moved
         return state[parameter]  # type: ignore[no-any-return]
 
 
@@ -123,6 +128,8 @@ def clip_gradients(parameters: list[nn.Parameter], largest: float) -> float:
             gradients.append(parameter.grad.values())
         else:
             gradients.append(parameter.grad)
+    if not gradients:
+        return 0.0
     norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
     if norm > largest:
         for gradient in gradients:

@@ -32,6 +32,7 @@ class State:
         records: lines of metrics written.
         recent_loss: losses not yet part of a line.
         validation: the measures of the last validation.
+        training: the same of training data, where the workload has them.
     """
 
     step: int = 0
@@ -41,6 +42,7 @@ class State:
     records: int = 0
     recent_loss: list[float] = field(default_factory=list)
     validation: dict[str, float] = field(default_factory=dict)
+    training: dict[str, float] = field(default_factory=dict)
 
 
 def save_state(folder: Path, state: State, model: nn.Module, optimiser: Optimiser) -> None:

@@ -1,4 +1,4 @@
-"""One training loop for every job: evaluate, save, step, log, in plain sight.
+"""One training loop for every workload: evaluate, save, step, log, in plain sight.
 
 How far training is comes from the clock (`budget`) or from the count of updates (`steps`, `epochs`); learning rate,
 evaluations and the end are functions of that. All else is a function of seed and step, so a run that is stopped and
@@ -8,12 +8,10 @@ resumed makes the updates it would have made.
 import json
 import math
 import time
-from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from tinylm.core.errors import DivergedError, InputError, InterruptedByUserError
 from tinylm.core.files import write_text
@@ -23,88 +21,49 @@ from tinylm.core.signals import stop_signals
 from tinylm.train.clock import Clock
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.optimiser import Optimiser
-from tinylm.train.sampler import Batch
 from tinylm.train.schedule import learning_rate_factor, seconds_of
 from tinylm.train.settings import TrainingSettings
 from tinylm.train.state import State, latest, load_state, require_space, save_state
+from tinylm.train.workload import Measures, Workload
 
 _LOG_EVERY = 20
 METRICS = "metrics.jsonl"
 
 
-class Job(ABC):
-    """What the loop trains.
-
-    Attributes:
-        name: what progress calls it.
-        batches_per_epoch: updates in one pass over the data.
-        evaluations: validations over the whole run, besides the first; 0 validates only at the end.
-        chance_loss: the loss of a uniform guess; far above it, training has exploded.
-        head_lr_multiplier: learning rate of what stands on the encoder, as a multiple of the encoder's.
-    """
-
-    name: str
-    batches_per_epoch: int
-    evaluations: int
-    chance_loss: float
-    head_lr_multiplier: float = 1.0
-
-    @property
-    @abstractmethod
-    def model(self) -> nn.Module:
-        """The model; its `forward` is called by `loss` and `validate` alone."""
-
-    @abstractmethod
-    def batch(self, step: int) -> Batch:
-        """The whole batch of an update."""
-
-    @abstractmethod
-    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-        """The terms of the loss, each summed over a part of a batch; `model` is the job's, possibly wrapped.
-
-        Their sum is trained on; the first is what is shown.
-        """
-
-    @abstractmethod
-    def validate(self) -> dict[str, float]:
-        """Measures on held-out data, by name; the first is shown first."""
-
-    @abstractmethod
-    def sparse_parameters(self) -> nn.Parameter | None:
-        """The embedding whose gradient is sparse, if there is one."""
-
-
 class Trainer:
-    """A run of a job, with its clock and its state.
+    """A run of a workload, with its clock and its state.
 
     Args:
-        job: what is trained.
+        workload: what is trained.
         settings: how; the learning rate and one of budget, steps and epochs are set.
         folder: where checkpoints and metrics go.
         precision: type of matrix products.
         processes: the processes that take part.
-        progress: who listens.
+        progress: receives the stage, how far it is, and losses.
     """
 
     def __init__(
         self,
-        job: Job,
+        workload: Workload,
         settings: TrainingSettings,
         folder: Path,
         precision: torch.dtype,
         processes: DistributedContext,
         progress: Progress,
     ) -> None:
-        self.job, self.settings, self.folder = job, settings, folder
+        self.workload, self.settings, self.folder = workload, settings, folder
         self.precision, self.processes, self.progress = precision, processes, progress
         self.state = State()
         self.optimiser = Optimiser(
-            job.model, settings, lazy=job.sparse_parameters(), head_lr_multiplier=job.head_lr_multiplier
+            workload.model,
+            settings,
+            sparse=workload.sparse_parameters(),
+            head_lr_multiplier=workload.head_lr_multiplier,
         )
-        self.wrapped = processes.wrap(job.model)
+        self.wrapped = processes.wrap(workload.module)
         steps = settings.steps
         if settings.epochs is not None:
-            steps = max(1, round(settings.epochs * job.batches_per_epoch))
+            steps = max(1, round(settings.epochs * workload.batches_per_epoch))
         self.clock = Clock(steps, seconds_of(settings.budget) if settings.budget else math.inf, processes)
         self.peak_rate = settings.learning_rate or 0.0
         self._logged = (0.0, 0)
@@ -118,17 +77,17 @@ class Trainer:
             InputError: the checkpoint is of another model, the disk is too full, or a batch has fewer rows than
                 there are processes.
         """
-        require_space(self.folder, self.job.model)
+        require_space(self.folder, self.workload.model)
         self._restore()
         saved = time.perf_counter()
         if self.clock.steps is not None:
-            self.progress.start(self.job.name, self.clock.steps, "updates")
+            self.progress.start(self.workload.name, self.clock.steps, "updates")
         else:
-            self.progress.start(self.job.name, self.clock.budget, "s")
+            self.progress.start(self.workload.name, self.clock.budget, "s")
         with stop_signals(interrupt_on_second=True) as stopped:
             while True:
                 done = self.clock.progress(self.state.step)
-                if done * self.job.evaluations >= self.state.evaluations or done >= 1:
+                if done * self.workload.evaluations >= self.state.evaluations or done >= 1:
                     self._validate(done)
                 if done >= 1:
                     break
@@ -147,13 +106,14 @@ class Trainer:
 
     def _update(self, done: float) -> None:
         step = self.state.step
-        batch = self.job.batch(step)
-        total = 0.0
+        batch = self.workload.batch(step)
+        sums: dict[str, float] = {}
         mine = batch.part(self.processes.rank, self.processes.size)
         fewest = batch.groups // self.processes.size
         if fewest == 0:
             raise InputError(
-                f"a batch of {len(batch.ids)} rows cannot be shared by {self.processes.size} processes; raise batch_size"
+                f"a batch of {len(batch.ids)} sequences cannot be shared by {self.processes.size} processes; "
+                "raise batch_size"
             )
         # Processes meet after each part, so all make as many.
         for index, part in enumerate(mine.parts(min(self.settings.gradient_accumulation_steps, fewest))):
@@ -161,23 +121,26 @@ class Trainer:
                 self.settings.seed, "dropout", step, self.processes.rank, index, device=self.processes.device
             )
             with self._autocast():
-                loss = self.job.loss(self.wrapped, part.to(self.processes.device), generator)
-            # The wrapped model averages gradients over processes; the loss is a mean over the whole batch.
-            torch.autograd.backward(loss.sum() * (self.processes.size / batch.weight))
-            total += loss[0].item()
-        value = self.processes.sum(total) / batch.weight
+                terms = self.workload.loss(self.wrapped, part.to(self.processes.device), generator)
+            loss = torch.stack(list(terms.values())).sum()
+            # The wrapped module averages gradients over processes; the loss is a mean over the whole batch.
+            torch.autograd.backward(loss * (self.processes.size / batch.predictions))
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0.0) + term.item()
+        means = {name: self.processes.sum(total) / batch.predictions for name, total in sums.items()}
+        value = next(iter(means.values()))
         middle = self.clock.middle(step, done)
         rate = self.peak_rate * learning_rate_factor(middle, self.settings.warmup_fraction)
         norm = self.optimiser.update(rate) if math.isfinite(value) else math.nan
         self._check(value, norm)
         self.state.step += 1
         self.state.tokens += batch.tokens
-        self._log(value, rate)
+        self._log(means, rate)
 
     def _check(self, loss: float, norm: float) -> None:
         self.state.recent_loss.append(loss)
         average = sum(self.state.recent_loss) / len(self.state.recent_loss)
-        exploded = len(self.state.recent_loss) == _LOG_EVERY and average > 2 * self.job.chance_loss + 2
+        exploded = len(self.state.recent_loss) == _LOG_EVERY and average > 2 * self.workload.uniform_loss + 2
         if math.isfinite(loss) and math.isfinite(norm) and not exploded:
             return
         kept = latest(self.folder)
@@ -190,20 +153,27 @@ class Trainer:
 
     def _validate(self, done: float) -> None:
         started = time.perf_counter()
-        self.job.model.eval()
+        self.workload.model.eval()
         with torch.inference_mode(), self._autocast():
-            measures = self.job.validate()
-        self.job.model.train()
+            self.state.validation = self.workload.validate()
+            self.state.training = self.workload.measure_training_data()
+        self.workload.model.train()
         self.state.evaluations += 1
-        self.state.validation = measures
         self.clock.reserved = time.perf_counter() - started
-        self._record({"progress": round(min(done, 1.0), 4), "validation": measures})
+        measured = {"training": self.state.training} if self.state.training else {}
+        self._record({"progress": round(min(done, 1.0), 4), **measured, "validation": self.state.validation})
 
-    def _log(self, loss: float, rate: float) -> None:
+    def _log(self, terms: Measures, rate: float) -> None:
         now = self.clock.seconds()
         pace = (self.state.tokens - self._logged[1]) / max(now - self._logged[0], 1e-9)
-        validation = "".join(f" · validation {name} {value:.3f}" for name, value in self.state.validation.items())
-        facts = f"loss {loss:.3f}{validation} · {pace:,.0f} tokens/s"
+        # The loss that is minimised may be over a sample of the vocabulary, with dropout: it is no measure of the
+        # validation's kind, and is shown only where there is no such measure on training data.
+        if self.state.training:
+            shown = [f"training {name} {value:.3f}" for name, value in self.state.training.items()]
+        else:
+            shown = [f"loss {next(iter(terms.values())):.3f}"]
+        shown += [f"validation {name} {value:.3f}" for name, value in self.state.validation.items()]
+        facts = f"{' · '.join(shown)} · {pace:,.0f} tokens/s"
         self.progress.update(now if self.clock.steps is None else self.state.step, facts)
         if len(self.state.recent_loss) < _LOG_EVERY:
             return
@@ -212,7 +182,8 @@ class Trainer:
                 "tokens": self.state.tokens,
                 "tokens_per_second": round(pace),
                 "learning_rate": rate,
-                "loss": sum(self.state.recent_loss) / len(self.state.recent_loss),
+                "minimised_loss": sum(self.state.recent_loss) / len(self.state.recent_loss),
+                "terms": terms,
             }
         )
         self.state.recent_loss.clear()
@@ -229,11 +200,11 @@ class Trainer:
     def _save(self) -> None:
         if self.processes.is_main:
             self.state.seconds = self.clock.seconds()
-            save_state(self.folder, self.state, self.job.model, self.optimiser)
+            save_state(self.folder, self.state, self.workload.model, self.optimiser)
 
     def _restore(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        found = load_state(self.folder, self.job.model, self.optimiser)
+        found = load_state(self.folder, self.workload.model, self.optimiser)
         if found is not None:
             self.state = found
         if self.processes.is_main:
