@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tinylm.model.front_ends.base import NoFrontEnd
 from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
 from tinylm.model.front_ends.depthwise import DepthwiseFrontEnd
 from tinylm.model.heads import SequenceClassifier
@@ -21,7 +22,7 @@ from tinylm.train.settings import FinetuneSettings
 PAD, CLS, SEP = 0, 2, 3
 SPECIAL = torch.tensor([PAD, CLS, SEP])
 FRONT_ENDS = {
-    "none": None,
+    "none": NoFrontEnd(),
     "conv2d": Conv2dFrontEnd(kernels=(3, 2), channels=2),
     "depthwise": DepthwiseFrontEnd(kernel=3),
 }
@@ -133,7 +134,8 @@ def make_job(classifier, documents, tokenizer):
 def loss_of(job) -> float:
     """Of the first update."""
     with torch.no_grad():
-        return job.loss(job.model, job.batch(0), generator()).item()
+        (term,) = job.loss(job.model, job.batch(0), generator()).values()
+        return term.item()
 
 
 @pytest.mark.parametrize("answers", [CLASSES, SHARES], ids=["classes", "probabilities"])
@@ -145,11 +147,11 @@ def test_the_loss_is_of_what_is_left_and_gives_all_classes_a_share(make_job, tok
     special = torch.tensor([tokenizer.cls_id, tokenizer.sep_id])
     left = drop_words(batch.ids, batch.mask, special, rate, generator())
     with torch.no_grad():
-        loss = job.loss(job.model, batch, generator())
+        (loss,) = job.loss(job.model, batch, generator()).values()
         guesses = job.model(batch.ids, left).double().log_softmax(1)
-    targets = functional.one_hot(batch.targets, 3) if batch.targets.ndim == 1 else batch.targets
+    (targets,) = batch.targets.values()
+    targets = functional.one_hot(targets, 3) if targets.ndim == 1 else targets
     expected = -((1 - smoothing) * (targets * guesses).sum() + smoothing * guesses.mean(1).sum()).item()
-    assert loss.shape == (1,)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -173,7 +175,7 @@ def test_a_text_keeps_its_own_probabilities(make_job, words, tokenizer):
         tuple(tokenizer.encode_sequences([word], 16)[0]): share for word, share in zip(words, SHARES[:40], strict=True)
     }
     rows = [tuple(ids[ids != tokenizer.pad_id].tolist()) for ids in batch.ids]
-    assert torch.equal(torch.stack([shares[row] for row in rows]), batch.targets)
+    assert torch.equal(torch.stack([shares[row] for row in rows]), batch.targets["distillation"])
 
 
 def test_validation_against_probabilities_asks_for_the_most_probable_class(make_job, documents, tokenizer):

@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinylm.model.heads import IGNORED
-from tinylm.train.masking import Masking, mask_sequences
+from tinylm.train.masking import IGNORED, Masking, mask_sequences
 
 PAD, CLS, SEP, MASK, VOCABULARY = 0, 2, 3, 4, 50
 SPECIAL = torch.tensor([PAD, CLS, SEP])
@@ -40,7 +39,7 @@ def test_the_same_generator_hides_the_same(ids, rate, seed):
     torch.rand(3)
     again = mask(ids, rate, seed)
     assert torch.equal(ids, before)
-    for name in ("inputs", "reads", "targets"):
+    for name in ("inputs", "positions", "targets"):
         assert torch.equal(getattr(first, name), getattr(again, name)), name
 
 

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinylm.model.heads import BagOfWordsTargets
-from tinylm.train.sampler import Batch, LengthGroupedSampler, pad_mask
+from tinylm.train.batch import Batch, pad_mask
+from tinylm.train.objectives.bag_of_words import BagOfWordsTargets
+from tinylm.train.sampler import LengthGroupedSampler
 
 sizes = st.integers(1, 300)
 
@@ -81,22 +82,25 @@ def test_batches_come_in_no_order_of_length():
 def make(rows, *, masked=True, reads=True, targets=True, words=False, group=1):
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(50, (rows, 7), generator=generator)
+    of_objectives = {"first": ids[:, :3] if reads else ids[:, 0]} if targets else {}
+    if words:
+        of_objectives["bow"] = BagOfWordsTargets(ids.repeat(1, 2) + 1, ids.repeat(1, 2) / 50)
     return Batch(
         ids,
         ids > 10 if masked else None,
-        ids[:, :3] % 7 if reads else None,
-        (ids[:, :3] if reads else ids[:, 0]) if targets else None,
-        weight=11,
+        predictions=11,
         tokens=99,
-        words=BagOfWordsTargets(ids.repeat(1, 2) + 1, ids.repeat(1, 2) / 50) if words else None,
-        row_weight=1.5,
+        targets=of_objectives,
+        masked_positions=ids[:, :3] % 7 if reads else None,
+        predictions_per_sequence=1.5,
         group=group,
     )
 
 
 def tensors_of(batch):
-    bag = (None, None) if batch.words is None else (batch.words.ids, batch.words.weights)
-    return [batch.ids, batch.mask, batch.reads, batch.targets, *bag]
+    words = batch.targets.get("bow")
+    bag = (None, None) if words is None else (words.ids, words.weights)
+    return [batch.ids, batch.mask, batch.masked_positions, batch.targets.get("first"), *bag]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,9 @@ def test_parts_share_the_groups(groups, count, group, options):
     parts = list(whole.parts(count))
     assert len(parts) == min(count, groups)
     assert min(part.groups for part in parts) >= 1
-    assert {(part.weight, part.tokens, part.row_weight, part.group) for part in parts} == {(11, 99, 1.5, group)}
+    assert {(part.predictions, part.tokens, part.predictions_per_sequence, part.group) for part in parts} == {
+        (11, 99, 1.5, group)
+    }
     for tensor, *of_parts in zip(tensors_of(whole), *map(tensors_of, parts), strict=True):
         if tensor is None:
             assert of_parts == [None] * len(parts)

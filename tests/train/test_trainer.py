@@ -26,7 +26,7 @@ from tinylm.train import trainer as loop_module
 from tinylm.train.classification import Classification
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.finetune import default_updates, finetune_member
-from tinylm.train.masking import mask_rows
+from tinylm.train.masking import mask_sequences
 from tinylm.train.optimiser import Optimiser
 from tinylm.train.pretrain import Pretraining, pretrain_member
 from tinylm.train.settings import FinetuneSettings, PretrainSettings, TrainingSettings
@@ -175,9 +175,9 @@ def test_every_update_hides_other_tokens(pretrain, tmp_path, monkeypatch):
 
     def mask(*arguments):
         seeds.append(arguments[-1].initial_seed())
-        return mask_rows(*arguments)
+        return mask_sequences(*arguments)
 
-    monkeypatch.setattr("tinylm.train.pretrain.mask_rows", mask)
+    monkeypatch.setattr("tinylm.train.objectives.mlm.mask_sequences", mask)
     pretrain(tmp_path / "model", steps=6, **MASKED)
     assert len(set(seeds)) == len(seeds) > 6
 
@@ -237,7 +237,9 @@ def test_a_batch_in_parts_has_the_same_gradient(pretrain, tmp_path, monkeypatch,
 def test_runs_in_parts_end_at_the_same_loss(pretrain, metrics, tmp_path):
     for parts in (1, 4):
         pretrain(tmp_path / f"{parts}", gradient_accumulation_steps=parts, **MASKED | {"sequences": "truncated"})
-    one, four = ([line["loss"] for line in metrics(tmp_path / p) if "loss" in line] for p in ("1", "4"))
+    one, four = (
+        [line["minimised_loss"] for line in metrics(tmp_path / p) if "minimised_loss" in line] for p in ("1", "4")
+    )
     assert four == pytest.approx(one, abs=1e-4)
 
 
@@ -420,7 +422,9 @@ def test_a_loss_that_is_not_finite_ends_training_and_keeps_the_checkpoint(pretra
     kept = latest(tmp_path / "model.partial")
     before = weights(kept)
     honest = Pretraining.loss
-    monkeypatch.setattr(Pretraining, "loss", lambda self, *a: honest(self, *a) * poison)
+    monkeypatch.setattr(
+        Pretraining, "loss", lambda self, *a: {name: term * poison for name, term in honest(self, *a).items()}
+    )
     with pytest.raises(DivergedError) as raised:
         pretrain(tmp_path / "model")
     assert f"a loss of {poison} with a gradient norm of nan at update 8" in str(raised.value)
@@ -442,7 +446,9 @@ def test_poisoned_weights_diverge_at_once(pretrain, tmp_path, monkeypatch):
 
 def test_a_loss_far_above_chance_is_divergence(pretrain, tokenizer, tmp_path, monkeypatch):
     honest = Pretraining.loss
-    monkeypatch.setattr(Pretraining, "loss", lambda self, *a: honest(self, *a) * 4)
+    monkeypatch.setattr(
+        Pretraining, "loss", lambda self, *a: {name: term * 4 for name, term in honest(self, *a).items()}
+    )
     with pytest.raises(DivergedError, match=r"a mean loss of .* at update 20"):
         pretrain(tmp_path / "model", learning_rate=1e-9)
 
@@ -461,7 +467,7 @@ class Pretended(DistributedContext):
 def test_a_batch_too_small_for_the_processes_is_refused(shape, tokens, tokenizer, listener, tmp_path, asked):
     """Also where there are rows enough, but not pairs."""
     rows = asked["batch_size"]
-    with pytest.raises(InputError, match=f"a batch of {rows} rows cannot be shared by 3 processes; raise batch_size"):
+    with pytest.raises(InputError, match=f"a batch of {rows} sequences cannot be shared by 3 processes; raise batch"):
         pretrain_member(
             tmp_path / "model",
             0,

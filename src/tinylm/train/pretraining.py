@@ -121,7 +121,7 @@ class Pretraining(Workload):
         """Validation loss of a model that knows only how frequent each token is, in nats."""
         self._validation = self._fixed_batches(validation, np.arange(len(validation)), validation_seed)
         spread = np.linspace(0, len(train) - 1, min(len(train), _VALIDATION_SEQUENCES), dtype=np.int64)
-        self._fixed_training = self._fixed_batches(train, spread, validation_seed)
+        self._fixed_training = self._fixed_batches(train, spread, validation_seed, len(self._validation))
 
     @property
     def model(self) -> MaskedLanguageModel:
@@ -162,7 +162,9 @@ class Pretraining(Workload):
         total = sum(self._terms(batch.to(device))[first].item() for batch in batches)
         return {"loss": total / sum(batch.predictions for batch in batches)}
 
-    def _fixed_batches(self, sequences: Sequences | Pairs, indices: np.ndarray, seed: int) -> list[Batch]:
+    def _fixed_batches(
+        self, sequences: Sequences | Pairs, indices: np.ndarray, seed: int, first: int = 0
+    ) -> list[Batch]:
         """Batches of some sequences whose cuts and masks never change, with the targets of the first objective."""
         chosen = indices[: _VALIDATION_SEQUENCES // self._group]
         if not isinstance(sequences, Pairs):
@@ -170,7 +172,7 @@ class Pretraining(Workload):
         parts = np.array_split(chosen, -(-len(chosen) * self._group // _EVALUATION_BATCH))
         return [
             self._batch(sequences, part, Draw(seed, index, exact=True), self.objectives[:1])
-            for index, part in enumerate(parts)
+            for index, part in enumerate(parts, start=first)
         ]
 
     def _batch(

@@ -13,37 +13,34 @@ _ASKED = ("mlm_weight", "bow_weight", "context_bow_weight", "infonce_weight")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """What both jobs have in common. At most one of `budget`, `steps` and `epochs` says when training ends.
-
-    Attributes:
-        budget: wall-clock time of training one member, such as 90s, 10m or 1h30m.
-        steps: number of updates, for exact repeats.
-        epochs: number of passes over the data, for exact repeats.
-        batch_size: rows an update, over all processes.
-        gradient_accumulation_steps: parts that a batch is computed in, to save memory; the update is the same.
-        learning_rate: peak learning rate of AdamW; by default chosen from the shape of the model.
-        warmup_fraction: share of training in which the learning rate rises from zero; then it falls to zero.
-        weight_decay: decoupled weight decay of matrices.
-        max_grad_norm: largest norm of the gradient.
-        dropout: share of features dropped.
-        precision: of matrix products; auto measures which is faster on this machine.
-        save_every: time between checkpoints.
-        seed: source of every random draw.
-    """
+    """What all kinds of training have in common. At most one of `budget`, `steps` and `epochs` says when training ends."""
 
     budget: str | None = None
+    """Wall-clock time of training one member, such as 90s, 10m or 1h30m."""
     steps: int | None = None
+    """Number of updates, for exact repeats."""
     epochs: float | None = None
+    """Number of passes over the data, for exact repeats."""
     batch_size: int = 32
+    """Sequences an update, over all processes."""
     gradient_accumulation_steps: int = 1
+    """Parts that a batch is computed in, to save memory; the update is the same."""
     learning_rate: float | None = None
+    """Peak learning rate of AdamW; by default chosen from the shape of the model."""
     warmup_fraction: float = 0.05
+    """Share of training in which the learning rate rises from zero; then it falls to zero."""
     weight_decay: float = 0.01
+    """Decoupled weight decay of matrices."""
     max_grad_norm: float = 1.0
+    """Largest norm of the gradient."""
     dropout: float = 0.0
+    """Share of features dropped."""
     precision: Precision = "auto"
+    """Of matrix products; auto measures which is faster on this machine."""
     save_every: str = "2m"
+    """Time between checkpoints."""
     seed: int = 0
+    """Source of every random draw."""
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
@@ -64,8 +61,8 @@ class TrainingSettings:
             raise InputError(f"weight_decay is {self.weight_decay}; it must be at least 0")
         if self.gradient_accumulation_steps > self.batch_size:
             raise InputError(
-                f"gradient_accumulation_steps {self.gradient_accumulation_steps} cuts a batch of {self.batch_size} rows into parts of less than one; "
-                "lower it or raise batch_size"
+                f"gradient_accumulation_steps {self.gradient_accumulation_steps} cuts a batch of {self.batch_size} "
+                "sequences into parts of less than one; lower it or raise batch_size"
             )
 
     def ending(self, **default: Any) -> Self:
@@ -80,25 +77,23 @@ class PretrainSettings(TrainingSettings):
     """What a model learns from unlabelled text. Without budget, steps or epochs it takes ten minutes a member.
 
     The paper's way is sequences truncated, mlm_weight 1, and 0 for all that is asked of [CLS].
-
-    Attributes:
-        sequences: pairs cuts two neighbouring passages out of each document, anew each time; packed cuts whole documents
-            into full rows; truncated takes the beginning of each document.
-        batch_size: rows an update, over all processes; a pair is two.
-        mlm_weight: weight of guessing hidden tokens.
-        mlm_probability: share of tokens hidden.
-        bow_weight: weight of asking [CLS] for the words of its own row.
-        context_bow_weight: weight of asking [CLS] for the words of the neighbouring passage.
-        infonce_weight: weight of telling, by [CLS], the neighbouring passage from all others of the batch.
     """
 
     sequences: Literal["pairs", "packed", "truncated"] = "pairs"
+    """Pairs cuts two neighbouring passages out of each document, anew each time; packed cuts whole documents into full
+    rows; truncated takes the beginning of each document."""
     batch_size: int = 128
+    """Rows an update, over all processes; a pair is two."""
     mlm_weight: float = 0.0
+    """Weight of guessing hidden tokens."""
     mlm_probability: float = 0.15
+    """Share of tokens hidden."""
     bow_weight: float = 0.5
+    """Weight of asking [CLS] for the words of its own row."""
     context_bow_weight: float = 0.5
+    """Weight of asking [CLS] for the words of the neighbouring passage."""
     infonce_weight: float = 0.15
+    """Weight of telling, by [CLS], the neighbouring passage from all others of the batch."""
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
@@ -126,16 +121,13 @@ class PretrainSettings(TrainingSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationSettings(TrainingSettings):
-    """What fine-tuning and distillation have in common.
-
-    Attributes:
-        word_dropout: share of the words of a text that are not shown, drawn anew each time it is seen; by default
-            chosen from the number of texts.
-    """
+    """What fine-tuning and distillation have in common."""
 
     warmup_fraction: float = 0.1
     dropout: float = 0.1
     word_dropout: float | None = None
+    """Share of the words of a text that are not shown, drawn anew each time it is seen; by default chosen from the
+    number of texts."""
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
@@ -146,17 +138,14 @@ class ClassificationSettings(TrainingSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings(ClassificationSettings):
-    """Classification. Without budget, steps or epochs it takes 1,000 updates, in 3 epochs or more and 50 or fewer.
-
-    Attributes:
-        label_smoothing: share of the target given to all classes alike (Szegedy et al., 2016, section 7).
-        head_lr_multiplier: learning rate of pooler and classifier, which start from nothing, as a multiple of the others'.
-        validation_fraction: share of the training examples that is not trained on but measured on.
-    """
+    """Classification. Without budget, steps or epochs it takes 1,000 updates, in 3 epochs or more and 50 or fewer."""
 
     label_smoothing: float = 0.1
+    """Share of the target given to all classes alike (Szegedy et al., 2016, section 7)."""
     head_lr_multiplier: float = 5.0
+    """Learning rate of pooler and classifier, which start from nothing, as a multiple of the others'."""
     validation_fraction: float = 0.1
+    """Share of the training examples that is not trained on but measured on."""
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
