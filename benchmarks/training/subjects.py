@@ -32,7 +32,7 @@ class _PacedProgress:
     def update(self, done: float, facts: str = "") -> None:
         del done, facts
         step, tokens = self.trainer.state.step, self.trainer.state.tokens
-        texts = len(self.trainer.job.batch(step - 1).targets) if self._texts else 0
+        texts = len(self.trainer.workload.batch(step - 1).ids) if self._texts else 0
         amount = texts if self._texts else tokens - self._tokens
         self._tokens = tokens
         self._pacer.after_update(amount)
@@ -54,8 +54,10 @@ def tinylm_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
     from tinylm.tokens.encoding import tokenise
     from tinylm.tokens.loading import load_tokenizer
     from tinylm.tokens.sequences import Packed, split_documents
+    from tinylm.train.objectives.base import TokenStatistics
     from tinylm.train.precision import choose_precision
-    from tinylm.train.pretrain import Pretraining, default_learning_rate
+    from tinylm.train.pretrain import default_learning_rate
+    from tinylm.train.pretraining import Pretraining
     from tinylm.train.settings import PretrainSettings
 
     shape = preset(arguments.shape)
@@ -77,11 +79,10 @@ def tinylm_pretrain(arguments: argparse.Namespace, pacer: Pacer) -> None:
         training, validation = (Packed(tokens, documents, shape.positions) for documents in (train, held))
         model = MaskedLanguageModel(shape)
         initialise(model, settings.seed)
-        job = Pretraining(
-            "pre-training", model, training, validation, tokenizer, settings, tokens.counts, settings.seed
-        )
+        statistics = TokenStatistics(tokenizer, tokens.counts)
+        workload = Pretraining("pre-training", model, training, validation, statistics, settings, settings.seed)
         precision, _ = choose_precision("auto", shape, shape.positions * BATCH, "cpu")
-        _run(job, settings, Path(folder), precision, pacer, texts=False)
+        _run(workload, settings, Path(folder), precision, pacer, texts=False)
 
 
 def tinylm_finetune(arguments: argparse.Namespace, pacer: Pacer) -> None:

@@ -82,7 +82,7 @@ def test_batches_come_in_no_order_of_length():
 def make(rows, *, masked=True, reads=True, targets=True, words=False, group=1):
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(50, (rows, 7), generator=generator)
-    of_objectives = {"first": ids[:, :3] if reads else ids[:, 0]} if targets else {}
+    of_objectives: dict = {"first": ids[:, :3] if reads else ids[:, 0]} if targets else {}
     if words:
         of_objectives["bow"] = BagOfWordsTargets(ids.repeat(1, 2) + 1, ids.repeat(1, 2) / 50)
     return Batch(

@@ -32,7 +32,10 @@ NO_NEIGHBOUR = {"context_bow_weight": 0.0, "infonce_weight": 0.0}
         ({"dropout": 1.0}, r"dropout is 1\.0"),
         ({"dropout": -0.1}, r"dropout is -0\.1"),
         ({"weight_decay": -0.1}, r"weight_decay is -0\.1; it must be at least 0"),
-        ({"batch_size": 4, "gradient_accumulation_steps": 5}, "gradient_accumulation_steps 5 cuts a batch of 4 sequences"),
+        (
+            {"batch_size": 4, "gradient_accumulation_steps": 5},
+            "gradient_accumulation_steps 5 cuts a batch of 4 sequences",
+        ),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
     ],
 )

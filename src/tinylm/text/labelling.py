@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tinylm.core.errors import InputError
+from tinylm.text.labelled import read_texts
 
 _BLOCK, _BYTES = 256, 1 << 16
 
@@ -24,8 +25,6 @@ def blocks(texts: Sequence[str], file: Path | None, text_column: str | None, err
     elif file is None:
         yield from _standard_input(err)
     else:
-        from tinylm.text.labelled import read_texts
-
         rows = read_texts(file, text_column)
         while block := list(islice(rows, _BLOCK)):
             yield block

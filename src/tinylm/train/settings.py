@@ -13,7 +13,7 @@ _ASKED = ("mlm_weight", "bow_weight", "context_bow_weight", "infonce_weight")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """What all kinds of training have in common. At most one of `budget`, `steps` and `epochs` says when training ends."""
+    """What all kinds of training share; at most one of `budget`, `steps` and `epochs` says when it ends."""
 
     budget: str | None = None
     """Wall-clock time of training one member, such as 90s, 10m or 1h30m."""
