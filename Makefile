@@ -16,7 +16,10 @@ demo: $(INSTALLED) ## set everything up and run the main job on this machine's o
 	@echo 'So that `tinylm` is found in this shell: source $(BIN)/activate'
 
 test: lint ## set everything up, check the code, run all tests and check how much of the code they run
-	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/pytest
+
+coverage: $(INSTALLED) ## run the fast tests and show what of the package they reach
+	$(BIN)/pytest -m 'not slow' --cov --cov-report=term
 
 # The base installation in an environment of its own: what needs torch or another extra is skipped, and so are three tests
 # that start processes with extras or expect their messages.
