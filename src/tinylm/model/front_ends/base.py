@@ -96,9 +96,9 @@ class FrontEnd(ABC):
             InputError: an array is missing or of another shape.
         """
 
-    @abstractmethod
     def describe(self) -> str:
         """A phrase for the model card: `a depthwise convolution over 5 tokens`; empty where nothing is computed."""
+        return f"a front-end of kind {self.kind}"
 
 
 def front_end_json(front_end: FrontEnd) -> dict[str, Any] | None:
