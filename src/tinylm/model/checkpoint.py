@@ -28,7 +28,7 @@ from tinylm.model.layout import (
 )
 from tinylm.tokens.wordpiece import Tokenizer
 
-# What a BERT folder may hold beside the model that is asked for: buffers, copies of tied weights, other heads.
+# What a BERT folder may hold beside the model that is opened: buffers, copies of tied weights, other heads.
 _NOT_OURS = {
     MaskedLanguageModel: re.compile(rf"{re.escape(POSITION_IDS)}|bert\.pooler\.dense\.\w+|cls\.seq_relationship\.\w+"),
     SequenceClassifier: re.compile(re.escape(POSITION_IDS)),

@@ -1,6 +1,6 @@
 """The encoder: embeddings, layers, and the two ways of computing only what is read.
 
-A transformer computes every position of every layer; the loss or the answer reads few of them. Asked for *read
+A transformer computes every position of every layer; the loss or the answer reads few of them. Given *read
 positions*, the last layer makes queries, attention outputs, feed-forward and norms for those alone:
 
 - readout: keys and values for all tokens, everything else for the read ones;
@@ -24,7 +24,7 @@ from torch.nn import functional
 from tinylm.model.config import ModelConfig
 
 _SHORT = 256
-"""Rows of at most so many tokens are attended to without the fused kernel, where that is faster."""
+"""Sequences of at most so many tokens are attended to without the fused kernel, where that is faster."""
 
 
 def dropout(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
@@ -38,8 +38,8 @@ def dropout(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor
         return x
     eights = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
     # From the smallest integer up, so that every bit of every byte is random.
-    chance = eights.random_(-(2**63), None, generator=generator).view(torch.uint8)[: x.numel()].view(x.shape)
-    return x * (chance >= threshold).to(x.dtype).mul_(256 / (256 - threshold))
+    noise = eights.random_(-(2**63), None, generator=generator).view(torch.uint8)[: x.numel()].view(x.shape)
+    return x * (noise >= threshold).to(x.dtype).mul_(256 / (256 - threshold))
 
 
 def gather_positions(x: Tensor, reads: Tensor) -> Tensor:
@@ -50,8 +50,8 @@ def gather_positions(x: Tensor, reads: Tensor) -> Tensor:
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Scaled dot-product attention: (batch, heads, tokens, width) each; the mask is true where a token is real.
 
-    In bfloat16 on a CPU, torch's fused kernel takes three times as long as the plain products on rows of 128 tokens
-    (its backward four times). They keep all scores, which is little as long as rows are short.
+    In bfloat16 on a CPU, torch's fused kernel takes three times as long as the plain products on 128 tokens
+    (its backward four times). They keep all scores, which is little as long as sequences are short.
     """
     if q.dtype == torch.bfloat16 and q.device.type == "cpu" and k.shape[2] <= _SHORT:
         scores = torch.matmul(q / math.sqrt(q.shape[3]), k.transpose(2, 3))
@@ -62,7 +62,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def fold_is_cheaper(config: ModelConfig, tokens: int, reads: int) -> bool:
-    """Whether folding takes fewer multiply-adds than readout, for one row.
+    """Whether folding takes fewer multiply-adds than readout, for one sequence.
 
     Readout pays 2 H^2 a token for keys and values and 2 H a (token, read) for attention; the fold pays 2 H a
     (token, read, head), and 2 H^2 more a read.
@@ -96,7 +96,7 @@ class Embeddings(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention (Vaswani et al., 2017) with its residual and norm, asked for some or all positions."""
+    """Multi-head attention (Vaswani et al., 2017) with its residual and norm, at some or all positions."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -128,29 +128,35 @@ class Attention(nn.Module):
 
     def attend(self, read: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
         """Attention with keys and values made for every token: (batch, reads, width)."""
+        # B texts, R reads, T tokens, H features in N heads of D. q is (B, N, R, D), k and v are (B, N, T, D).
         q, k, v = (self._split(p(y)) for p, y in ((self.query, read), (self.key, x), (self.value, x)))
-        bias = None if mask is None else mask[:, None, None, :]
-        return attention(q, k, v, bias).transpose(1, 2).flatten(2)
+        keys = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, T)
+        return attention(q, k, v, keys).transpose(1, 2).flatten(2)  # (B, R, H)
 
     def fold(self, read: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
         """The same, with the key and value projections applied to the read side: (batch, reads, width)."""
+        # B texts, R reads, T tokens, H features in N heads of D; the formulas are at the top of this file.
         batch, reads, width = read.shape
         heads, size = self.config.heads, self.config.head_size
-        query = self.query(read).view(batch * reads, heads, size).transpose(0, 1)
-        key = self.key.weight.view(heads, size, width)
-        folded = torch.bmm(query, key.to(query.dtype)).transpose(0, 1).reshape(batch, reads * heads, width)
-        scores = torch.bmm(folded, x.to(folded.dtype).transpose(1, 2))
+        query = self.query(read).view(batch * reads, heads, size).transpose(0, 1)  # (N, BR, D)
+        key = self.key.weight.view(heads, size, width)  # (N, D, H)
+        folded = torch.bmm(query, key.to(query.dtype)).transpose(0, 1)  # u: (BR, N, H)
+        folded = folded.reshape(batch, reads * heads, width)  # (B, RN, H)
+        scores = torch.bmm(folded, x.to(folded.dtype).transpose(1, 2))  # (B, RN, T)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32)) / math.sqrt(size)
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, :], -math.inf)
         weights = scores.softmax(-1).to(folded.dtype)
-        context = torch.bmm(weights, x.to(folded.dtype)).view(batch * reads, heads, width).transpose(0, 1)
-        value = self.value.weight.view(heads, size, width).transpose(1, 2)
-        attended = torch.bmm(context, value.to(context.dtype)).transpose(0, 1).reshape(batch, reads, width)
+        context = torch.bmm(weights, x.to(folded.dtype))  # c: (B, RN, H)
+        context = context.view(batch * reads, heads, width).transpose(0, 1)  # (N, BR, H)
+        value = self.value.weight.view(heads, size, width).transpose(1, 2)  # (N, H, D)
+        attended = torch.bmm(context, value.to(context.dtype)).transpose(0, 1)  # o: (BR, N, D)
+        attended = attended.reshape(batch, reads, width)  # (B, R, H)
         # The key bias cancels: its gradient is zero, not absent, so that both ways train the same parameters.
         return attended + (self.value.bias + 0.0 * self.key.bias)
 
     def _split(self, x: Tensor) -> Tensor:
+        """(B, T, H) to (B, N, T, D)."""
         return x.view(*x.shape[:2], self.config.heads, self.config.head_size).transpose(1, 2)
 
 

@@ -200,10 +200,10 @@ def _fold(layer: Layer) -> Read:
 
 def _fold_fixed(layer: Layer, cls: Wide, norm: Norm) -> Read:
     """Fold the one layer of a model whose [CLS], normed, is the same for every text: `cls` (width,)."""
-    asked = (layer.query.weight @ cls + layer.query.bias).reshape(layer.heads, -1)
+    query = (layer.query.weight @ cls + layer.query.bias).reshape(layer.heads, -1)
     width = len(cls)
     weight = norm.weight * math.sqrt(width)
-    folded = np.einsum("nd,ndh->nh", asked, _by_head(layer, layer.key)) * weight
+    folded = np.einsum("nd,ndh->nh", query, _by_head(layer, layer.key)) * weight
     value_bias = layer.value.weight @ norm.bias.astype(np.float64) + layer.value.bias
     return Read(
         FixedQuery(folded.astype(np.float32), width * norm.epsilon),

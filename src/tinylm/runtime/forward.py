@@ -16,7 +16,7 @@ from tinylm.runtime.fold import Block, FixedQuery, FoldedMember, Layer, Read, Te
 
 @dataclass(frozen=True)
 class Outputs(Generic[Value]):
-    """What a committee says.
+    """What a committee computes of a batch.
 
     Attributes:
         probabilities: (B, labels), the committee's.
@@ -30,7 +30,7 @@ class Outputs(Generic[Value]):
 
 
 def groups(members: Sequence[FoldedMember]) -> tuple[tuple[int, ...], ...]:
-    """Positions of the members that see a text as the same row of ids: one vocabulary, one longest row."""
+    """Positions of the members that see a text as the same sequence of ids: one vocabulary, one longest sequence."""
     found: dict[tuple[str, int], list[int]] = {}
     for index, member in enumerate(members):
         found.setdefault((member.tokenizer.fingerprint, member.positions), []).append(index)
@@ -115,8 +115,8 @@ def _read_embedding(
 def _read(operations: Operations[Value], read: Read, query: TextQuery, x: Value, bias: Value) -> tuple[Value, Value]:
     """The last layer at [CLS], (B, H), and its attention (B, N, T)."""
     first = operations.first(x)
-    asked = operations.reshape(operations.linear(first, query.projection), 0, len(query.key), -1)
-    scores = operations.scores(operations.linear_by_head(asked, query.key), x)
+    queries = operations.reshape(operations.linear(first, query.projection), 0, len(query.key), -1)
+    scores = operations.scores(operations.linear_by_head(queries, query.key), x)
     attention = operations.softmax(operations.add(scores, bias))
     attended = _heads(operations, operations.matmul(attention, x), read.value)
     return _block(operations, read.block, attended, first), attention
