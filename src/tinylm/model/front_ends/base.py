@@ -11,17 +11,45 @@ tests/extending/test_front_end.py for a whole one.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from tinylm.model.operations import Operations, TokenBatch, Value
+from tinylm.model.operations import Array, Norm, Operations, TokenBatch, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tinylm.model.config import ModelConfig
-    from tinylm.model.tensors import StoredTensors
 
 _KINDS: dict[str, type["FrontEnd"]] = {}
+
+
+class ModelShape(Protocol):
+    """What a front-end needs to know of a `ModelConfig`."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Pieces of the vocabulary."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of a token's vector."""
+
+    @property
+    def positions(self) -> int:
+        """Longest sequence, in tokens."""
+
+    @property
+    def norm_epsilon(self) -> float:
+        """Added to the variance in layer norm."""
+
+
+class TensorReader(Protocol):
+    """Where a front-end takes its arrays from, each once."""
+
+    def take(self, name: str, *shape: int) -> Array:
+        """The array of that name, in float32."""
+
+    def norm(self, name: str, config: Any) -> Norm:
+        """The layer norm of that name, of the model's width."""
 
 
 class FoldedFrontEnd(ABC):
@@ -64,7 +92,7 @@ class FrontEnd(ABC):
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
 
     @abstractmethod
-    def modules(self, config: "ModelConfig") -> "dict[str, nn.Module]":
+    def modules(self, config: ModelShape) -> "dict[str, nn.Module]":
         """What it trains, by the names under which checkpoints hold it (`encoder.front_end.NAME.weight`).
 
         Import torch inside this method: a module of front-ends is also read where torch is not installed.
@@ -85,7 +113,7 @@ class FrontEnd(ABC):
         """
 
     @abstractmethod
-    def fold(self, tensors: "StoredTensors", config: "ModelConfig") -> FoldedFrontEnd:
+    def fold(self, tensors: TensorReader, config: ModelShape) -> FoldedFrontEnd:
         """Take its arrays from a model folder.
 
         Args:
@@ -140,7 +168,7 @@ class NoFrontEnd(FrontEnd):
     kind = "none"
     cls_is_constant = True
 
-    def modules(self, config: "ModelConfig") -> "dict[str, nn.Module]":
+    def modules(self, config: ModelShape) -> "dict[str, nn.Module]":
         """Nothing to train."""
         del config
         return {}
@@ -150,7 +178,7 @@ class NoFrontEnd(FrontEnd):
         del parts, ids, mask
         return x
 
-    def fold(self, tensors: "StoredTensors", config: "ModelConfig") -> FoldedFrontEnd:
+    def fold(self, tensors: TensorReader, config: ModelShape) -> FoldedFrontEnd:
         """Nothing to fold."""
         del tensors, config
         return _Identity()

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinylm.core.errors import InputError
-from tinylm.model.front_ends.base import FoldedFrontEnd, FrontEnd
+from tinylm.model.front_ends.base import FoldedFrontEnd, FrontEnd, ModelShape, TensorReader
 from tinylm.model.operations import Array, Operations, TokenBatch, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tinylm.model.config import ModelConfig
-    from tinylm.model.tensors import StoredTensors
 
 _BATCH_NORM_EPSILON = 1e-5
 """The default of torch, with which the modules are made."""
@@ -46,7 +44,7 @@ class Conv2dFrontEnd(FrontEnd):
         widths = (1, *[self.channels] * len(self.kernels), 1)
         return tuple(zip(widths[1:], widths[:-1], (*self.kernels, 1), strict=True))
 
-    def modules(self, config: "ModelConfig") -> "dict[str, nn.Module]":
+    def modules(self, config: ModelShape) -> "dict[str, nn.Module]":
         """The convolutions and their norms."""
         from torch import nn
 
@@ -75,7 +73,7 @@ class Conv2dFrontEnd(FrontEnd):
             image = functional.gelu(norm(convolution(functional.pad(image, (0, more, 0, more))), mask))
         return image[:, 0]
 
-    def fold(self, tensors: "StoredTensors", config: "ModelConfig") -> FoldedFrontEnd:
+    def fold(self, tensors: TensorReader, config: ModelShape) -> FoldedFrontEnd:
         """Each batch norm folded into its convolution."""
         convolutions = tuple(_folded(tensors, index, *shape) for index, shape in enumerate(self.shapes))
         return FoldedConv2d(convolutions, config.hidden_size)
@@ -86,7 +84,7 @@ class Conv2dFrontEnd(FrontEnd):
         return f"{len(self.kernels)} 2-D convolution(s) of {sizes} in {self.channels} channels"
 
 
-def _folded(tensors: "StoredTensors", index: int, out: int, channels: int, kernel: int) -> tuple[Array, Array]:
+def _folded(tensors: TensorReader, index: int, out: int, channels: int, kernel: int) -> tuple[Array, Array]:
     weight = tensors.take(f"convolutions.{index}.weight", out, channels, kernel, kernel)
     bias = tensors.take(f"convolutions.{index}.bias", out)
     norm = f"norms.{index}"

@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tinylm.core.errors import InputError
-from tinylm.model.front_ends.base import FoldedFrontEnd, FrontEnd
+from tinylm.model.front_ends.base import FoldedFrontEnd, FrontEnd, ModelShape, TensorReader
 from tinylm.model.operations import Array, Norm, Operations, TokenBatch, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from tinylm.model.config import ModelConfig
-    from tinylm.model.tensors import StoredTensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +26,7 @@ class DepthwiseFrontEnd(FrontEnd):
         if self.kernel < 1:
             raise InputError(f"a filter of {self.kernel} tokens sees nothing; give at least 1")
 
-    def modules(self, config: "ModelConfig") -> "dict[str, nn.Module]":
+    def modules(self, config: ModelShape) -> "dict[str, nn.Module]":
         """The filters and the norm."""
         from torch import nn
 
@@ -51,7 +48,7 @@ class DepthwiseFrontEnd(FrontEnd):
         output: Tensor = parts["norm"](x + functional.gelu(filtered))
         return output
 
-    def fold(self, tensors: "StoredTensors", config: "ModelConfig") -> FoldedFrontEnd:
+    def fold(self, tensors: TensorReader, config: ModelShape) -> FoldedFrontEnd:
         """Nothing to compute in advance."""
         width = config.hidden_size
         return FoldedDepthwise(
