@@ -269,7 +269,7 @@ def _exported_teacher():
 
 @prepared
 def _too_many_pupils():
-    """more pupils than there are members"""
+    """more members than the committee has"""
     _committee()
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong, as the user is told it.
+"""What can go wrong, as the user reads it.
 
 Every message is one sentence that says what is wrong, where, and what to do. The command line prints it and
 turns the class into an exit code; nothing else in the package catches these.

@@ -1,10 +1,10 @@
-"""How long work tells what it is doing: a protocol that the command line draws and the library leaves silent."""
+"""How long work reports what it is doing: a protocol that the command line draws and the library leaves silent."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Listens to long work."""
+    """Receives the stages and messages of long work."""
 
     def say(self, message: str) -> None:
         """One line that stays on the screen: a choice and its reason, a warning, a result."""

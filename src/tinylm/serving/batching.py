@@ -59,7 +59,7 @@ class Batcher:
         classifier: what answers.
         batch: texts that are answered together, at most.
         max_waiting: texts that may wait.
-        on_batch: told the number of texts before each batch, in the working thread.
+        on_batch: called with the number of texts before each batch, in the working thread.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ def settle_precision(
 
     Args:
         partial: where it is kept.
-        settings: what was asked.
+        settings: the precision that was requested.
         shape: of the model.
         rows: vectors that run through its matrices in one update.
         processes: the processes that take part; rank 0 chooses.

@@ -20,7 +20,7 @@ def choose_precision(requested: Precision, shape: ModelConfig, tokens: int, devi
         device: `cpu` or `cuda`.
     """
     if requested != "auto":
-        return getattr(torch, requested), f"{requested}: as asked"
+        return getattr(torch, requested), f"{requested}: as requested"
     if device == "cuda":
         if torch.cuda.is_bf16_supported():
             return torch.bfloat16, "bfloat16: the GPU multiplies it natively"

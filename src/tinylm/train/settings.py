@@ -8,7 +8,7 @@ from tinylm.train.schedule import seconds_of
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-_ASKED = ("mlm_weight", "bow_weight", "context_bow_weight", "infonce_weight")
+_OBJECTIVE_WEIGHTS = ("mlm_weight", "bow_weight", "context_bow_weight", "infonce_weight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,31 +76,32 @@ class TrainingSettings:
 class PretrainSettings(TrainingSettings):
     """What a model learns from unlabelled text. Without budget, steps or epochs it takes ten minutes a member.
 
-    The paper's way is sequences truncated, mlm_weight 1, and 0 for all that is asked of [CLS].
+    The paper (arXiv 2507.14871) has truncated sequences, mlm_weight 1, and 0 for all objectives of [CLS]. The defaults
+    are from docs/LOG.md, 2026-11-22 and 2026-11-23.
     """
 
     sequences: Literal["pairs", "packed", "truncated"] = "pairs"
     """Pairs cuts two neighbouring passages out of each document, anew each time; packed cuts whole documents into full
-    rows; truncated takes the beginning of each document."""
+    sequences; truncated takes the beginning of each document."""
     batch_size: int = 128
-    """Rows an update, over all processes; a pair is two."""
+    """Sequences an update, over all processes; a pair is two."""
     mlm_weight: float = 0.0
-    """Weight of guessing hidden tokens."""
+    """Weight of predicting masked tokens."""
     mlm_probability: float = 0.15
-    """Share of tokens hidden."""
+    """Share of tokens masked."""
     bow_weight: float = 0.5
-    """Weight of asking [CLS] for the words of its own row."""
+    """Weight of predicting, from [CLS], the words of its own passage."""
     context_bow_weight: float = 0.5
-    """Weight of asking [CLS] for the words of the neighbouring passage."""
+    """Weight of predicting, from [CLS], the words of the neighbouring passage."""
     infonce_weight: float = 0.15
-    """Weight of telling, by [CLS], the neighbouring passage from all others of the batch."""
+    """Weight of finding, by [CLS], the neighbouring passage among all others of the batch."""
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
         super().__post_init__()
         if not 0 < self.mlm_probability < 1:
             raise InputError(f"mlm_probability is {self.mlm_probability}; it must be above 0 and below 1")
-        weights = {name: getattr(self, name) for name in _ASKED}
+        weights = {name: getattr(self, name) for name in _OBJECTIVE_WEIGHTS}
         for name, weight in weights.items():
             if not weight >= 0:
                 raise InputError(f"{name} is {weight}; it must be at least 0")
@@ -126,7 +127,7 @@ class ClassificationSettings(TrainingSettings):
     warmup_fraction: float = 0.1
     dropout: float = 0.1
     word_dropout: float | None = None
-    """Share of the words of a text that are not shown, drawn anew each time it is seen; by default chosen from the
+    """Share of the words of a text that are dropped, drawn anew each time it is read; by default chosen from the
     number of texts."""
 
     def __post_init__(self) -> None:
@@ -160,6 +161,6 @@ class FinetuneSettings(ClassificationSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class DistillSettings(ClassificationSettings):
-    """A committee taught into one member. Without budget, steps or epochs it takes 3,000 updates."""
+    """Distillation of a committee. Without budget, steps or epochs it takes 3,000 updates."""
 
     batch_size: int = 64
