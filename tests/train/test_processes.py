@@ -128,7 +128,7 @@ def test_two_processes_make_the_updates_of_one(job, tmp_path, metrics):
     assert process.returncode == 0, said
     for name in runs:
         one, two = (
-            [line.get("loss") or line["validation"]["loss"] for line in metrics(tmp_path / f"{count}-{name}")]
+            [line.get("minimised_loss") or line["validation"]["loss"] for line in metrics(tmp_path / f"{count}-{name}")]
             for count in ("one", "two")
         )
         assert len(one) == 9 + 3
