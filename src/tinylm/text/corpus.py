@@ -9,6 +9,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,12 +21,12 @@ from tinylm.core.files import file_digest
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import derive_seed, numpy_generator
 from tinylm.text.columns import text_column as find_text_column
+from tinylm.text.formats import FORMATS, is_supported, open_table
 from tinylm.text.hub import SCHEME, HubSplit, open_hub
 from tinylm.text.known import DOCS, WIKIPEDIA, WIKIPEDIA_HUB, lasting, local_folder, shadowed
-from tinylm.text.lines import plain_suffix
 from tinylm.text.plain import plain_documents
 from tinylm.text.python_docs import cached_documentation
-from tinylm.text.rows import FORMATS, column_names, is_supported, read_rows, where
+from tinylm.text.tables import PlainText, Table
 
 _OPTION = "--corpus-column"
 _EMPTY_NAME = "the corpus is an empty name; give a file, folder, glob, hf://org/name, or docs:"
@@ -171,27 +172,29 @@ def _whole(source: str | Path | Sequence[str], text_column: str | None) -> Corpu
 
 
 def _from_files(source: str | Path, text_column: str | None) -> Corpus:
-    files = find_files(source)
-    columns = {
-        path: find_text_column(str(path), column_names(path), text_column, _OPTION)
-        for path in files
-        if plain_suffix(path) != ".txt"
-    }
+    tables = [open_table(path) for path in find_files(source)]
+    readers = [_reader(table, text_column) for table in tables]
 
     def read() -> Iterator[str]:
-        for path in files:
-            yield from _table_documents(path, columns[path]) if path in columns else plain_documents(path)
+        return itertools.chain.from_iterable(reader() for reader in readers)
 
-    return Corpus(str(source), _fingerprint([*map(_file_fingerprint, files), str(text_column)]), read)
+    return Corpus(str(source), _fingerprint([*map(_file_fingerprint, tables), str(text_column)]), read)
 
 
-def _file_fingerprint(path: Path) -> str:
+def _reader(table: Table, text_column: str | None) -> Callable[[], Iterator[str]]:
+    """What streams the documents of one file; its column is looked up now, so that a wrong name is found early."""
+    if isinstance(table, PlainText):
+        return partial(plain_documents, table.path)
+    column = find_text_column(str(table.path), table.columns(), text_column, _OPTION)
+    return partial(_table_documents, table, column)
+
+
+def _file_fingerprint(table: Table) -> str:
     """By content, since a copy or a fresh download of the same text is no other corpus, and by format.
 
     Plain text and parquet cannot be taken for each other, and go without, as they did in earlier versions.
     """
-    suffix = plain_suffix(path)
-    return file_digest(path).hex() + ("" if suffix in {".txt", ".parquet"} else suffix)
+    return file_digest(table.path).hex() + ("" if table.suffix in {".txt", ".parquet"} else table.suffix)
 
 
 def find_files(source: str | Path) -> list[Path]:
@@ -217,13 +220,13 @@ def find_files(source: str | Path) -> list[Path]:
     return files
 
 
-def _table_documents(path: Path, column: str) -> Iterator[str]:
-    for number, row in read_rows(path, columns=[column]):
+def _table_documents(table: Table, column: str) -> Iterator[str]:
+    for number, row in table.rows([column]):
         if column not in row:
             there = ", ".join(map(repr, row))
-            raise InputError(f"{where(path, number)} has no {column!r}, only {there}; give every row one")
+            raise InputError(f"{table.place(number)} has no {column!r}, only {there}; give every row one")
         if row[column] is not None:
-            yield _checked(row[column], where(path, number), column)
+            yield _checked(row[column], table.place(number), column)
 
 
 def _checked(value: object, place: str, column: str) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 from tinylm.core.errors import InputError
 from tinylm.text import columns as usual
+from tinylm.text.formats import open_table
 from tinylm.text.hub import HubSplit
-from tinylm.text.lines import plain_suffix, read_lines
-from tinylm.text.rows import column_names, read_fasttext, read_rows, where
+from tinylm.text.tables import PlainText
 
 
 @dataclass
@@ -40,7 +40,7 @@ class LabelledRows:
 
 
 def read_labelled(files: Sequence[Path], text: str | None, label: str | None) -> LabelledRows:
-    """Read labelled rows of files in one of the formats of `rows`; `.txt` is fastText's.
+    """Read labelled rows of files in one of the `FORMATS`; `.txt` is fastText's.
 
     Args:
         files: one part of a task, in order.
@@ -48,17 +48,18 @@ def read_labelled(files: Sequence[Path], text: str | None, label: str | None) ->
         label: the label column; found by the usual names when None.
 
     Raises:
-        InputError: a row without text or label, no row at all, no such column; as `read_rows`.
+        InputError: a row without text or label, no row at all, no such column; as `Table.rows`.
     """
     rows = LabelledRows(", ".join(map(str, files)))
     for path in files:
-        if plain_suffix(path) == ".txt":
-            columns, records = ("text", "label"), read_fasttext(path)
+        table = open_table(path)
+        if isinstance(table, PlainText):
+            columns, records = ("text", "label"), table.fasttext_rows()
         else:
-            columns = usual.task_columns(str(path), column_names(path), text, label)
-            records = read_rows(path, columns=columns)
+            columns = usual.task_columns(str(path), table.columns(), text, label)
+            records = table.rows(columns)
         for number, record in records:
-            place = where(path, number)
+            place = table.place(number)
             rows.add(_text(record, columns[0], place), _label(record, columns[1], place), place)
     return _some(rows)
 
@@ -78,7 +79,7 @@ def read_texts(path: str | Path, text_column: str | None = None) -> Iterator[str
     """Stream the texts of a file to be labelled, in order; an empty one stays, as `""`.
 
     Args:
-        path: a file in one of the formats of `rows`; `.txt` is one text a line, blank lines included.
+        path: a file in one of the `FORMATS`; `.txt` is one text a line, blank lines included.
         text_column: the column; found by the usual names when None.
 
     Raises:
@@ -88,12 +89,12 @@ def read_texts(path: str | Path, text_column: str | None = None) -> Iterator[str
 
 
 def _texts(path: Path, requested: str | None) -> Iterator[str]:
-    if plain_suffix(path) == ".txt":
-        yield from (line.rstrip("\r\n") for _, line in read_lines(path))
-        return
-    column = usual.text_column(str(path), column_names(path), requested)
-    for number, record in read_rows(path, columns=[column]):
-        yield _string(record, column, where(path, number))
+    table = open_table(path)
+    # Plain text has one column; a name that is given for those of other files does not concern it.
+    requested = None if isinstance(table, PlainText) else requested
+    column = usual.text_column(str(path), table.columns(), requested)
+    for number, record in table.rows([column]):
+        yield _string(record, column, table.place(number))
 
 
 def _some(rows: LabelledRows) -> LabelledRows:

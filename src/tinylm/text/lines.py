@@ -17,14 +17,6 @@ from tinylm.core.extras import needed
 COMPRESSED = (".gz", ".zst")
 
 
-def plain_suffix(path: Path) -> str:
-    """The suffix that tells the format, lower-cased: `.csv` for both `a.csv` and `a.csv.gz`."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in COMPRESSED:
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
-
-
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     r"""Stream the lines of a text file, decompressed and decoded.
 

@@ -12,11 +12,10 @@ from cyclopts import Parameter
 
 from tinylm.core.errors import InputError
 from tinylm.text.fewrel import read_fewrel
+from tinylm.text.formats import is_supported, plain_suffix
 from tinylm.text.hub import SCHEME, open_hub
 from tinylm.text.known import DATA_SETS, Parts, as_written, lasting, shadowed
 from tinylm.text.labelled import LabelledRows, label_names, labelled_from_hub, read_labelled
-from tinylm.text.lines import plain_suffix
-from tinylm.text.rows import is_supported
 from tinylm.text.splits import (
     Examples,
     Labels,

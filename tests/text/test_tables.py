@@ -9,7 +9,8 @@ import pytest
 
 from tinylm.core.errors import InputError
 from tinylm.text.columns import task_columns, text_column
-from tinylm.text.rows import column_names, is_supported, read_fasttext, read_rows
+from tinylm.text.formats import is_supported, open_table
+from tinylm.text.tables import PlainText
 
 ROWS = [{"text": "a cat, or two", "label": "pet"}, {"text": 'say "dog"', "label": "bark"}]
 CSV = 'text,label\n"a cat, or two",pet\n"say ""dog""",bark\n'
@@ -31,23 +32,29 @@ def write(path, content: bytes):
     return path
 
 
+def open_fasttext(path) -> PlainText:
+    table = open_table(path)
+    assert isinstance(table, PlainText)
+    return table
+
+
 @pytest.mark.parametrize("suffix", CONTENTS)
 @pytest.mark.parametrize("compression", ["", ".gz", ".zst"])
 def test_formats_agree(tmp_path, suffix, compression):
     path = write(tmp_path / f"rows{suffix}{compression}", CONTENTS[suffix].encode())
     assert is_supported(path)
-    assert column_names(path) == ["text", "label"]
-    assert [row for _, row in read_rows(path)] == ROWS
+    assert open_table(path).columns() == ["text", "label"]
+    assert [row for _, row in open_table(path).rows()] == ROWS
 
 
 def test_plain_text_has_one_column(tmp_path):
     path = write(tmp_path / "a.txt", b"\xef\xbb\xbfone\r\ntwo\n")
-    assert list(read_rows(path)) == [(1, {"text": "one"}), (2, {"text": "two"})]
+    assert list(open_table(path).rows()) == [(1, {"text": "one"}), (2, {"text": "two"})]
 
 
 def test_a_row_is_known_by_the_line_where_it_begins(tmp_path):
     path = write(tmp_path / "a.csv", b'text\n"two\nlines"\n\nlast\n')
-    assert list(read_rows(path)) == [(2, {"text": "two\nlines"}), (5, {"text": "last"})]
+    assert list(open_table(path).rows()) == [(2, {"text": "two\nlines"}), (5, {"text": "last"})]
 
 
 def test_class_names_stand_for_their_integers(tmp_path):
@@ -58,15 +65,15 @@ def test_class_names_stand_for_their_integers(tmp_path):
     )
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"label": [1, -1], "text": ["a", "b"]}, schema=schema), path)
-    assert list(read_rows(path)) == [(1, {"label": "yes", "text": "a"}), (2, {"label": None, "text": "b"})]
+    assert list(open_table(path).rows()) == [(1, {"label": "yes", "text": "a"}), (2, {"label": None, "text": "b"})]
     pq.write_table(pa.table({"label": [0, 7], "text": ["a", "b"]}, schema=schema), path)
     with pytest.raises(InputError, match=r"a\.parquet, row 2 has class 7"):
-        list(read_rows(path))
+        list(open_table(path).rows())
 
 
 def test_fasttext(tmp_path):
     path = write(tmp_path / "a.txt", b"__label__x hello there\n\n__label__y\tbye\n")
-    assert list(read_fasttext(path)) == [
+    assert list(open_fasttext(path).fasttext_rows()) == [
         (1, {"label": "x", "text": "hello there"}),
         (3, {"label": "y", "text": "bye"}),
     ]
@@ -91,32 +98,32 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_files_are_told_in_one_sentence(tmp_path, case):
+def test_bad_files_are_refused_in_one_sentence(tmp_path, case):
     name, content, message = BAD[case]
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(InputError, match=message) as told:
-        list(read_rows(path))
-    assert "\n" not in str(told.value)
+    with pytest.raises(InputError, match=message) as refusal:
+        list(open_table(path).rows())
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("metadata", ["no JSON", "[]", "{}"])
 def test_metadata_of_other_writers_names_no_classes(tmp_path, metadata):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"label": [1]}).replace_schema_metadata({"huggingface": metadata}), path)
-    assert list(read_rows(path)) == [(1, {"label": 1})]
+    assert list(open_table(path).rows()) == [(1, {"label": 1})]
 
 
 def test_cut_zstd(tmp_path):
     path = write(tmp_path / "a.txt.zst", b"".join(b"%d\n" % i for i in range(100_000)))
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(InputError, match=r"a\.txt\.zst cannot be read after line .*Truncated"):
-        list(read_rows(path))
+        list(open_table(path).rows())
 
 
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"no\.txt cannot be read .*No such file"):
-        list(read_rows(tmp_path / "no.txt"))
+        list(open_table(tmp_path / "no.txt").rows())
 
 
 @pytest.mark.parametrize(
@@ -125,7 +132,7 @@ def test_missing_file(tmp_path):
 )
 def test_bad_fasttext(tmp_path, line, message):
     with pytest.raises(InputError, match=message):
-        list(read_fasttext(write(tmp_path / "a.txt", line)))
+        list(open_fasttext(write(tmp_path / "a.txt", line)).fasttext_rows())
 
 
 def test_columns_are_found_by_their_usual_names():
@@ -145,6 +152,20 @@ def test_columns_are_found_by_their_usual_names():
         (["text", "label"], {"label": "text"}, "cannot be both"),
     ],
 )
-def test_columns_that_cannot_be_told(columns, named, message):
+def test_columns_that_cannot_be_identified(columns, named, message):
     with pytest.raises(InputError, match=message):
         task_columns("f", columns, **named)
+
+
+def test_open_table_decides_by_the_suffix_without_reading(tmp_path):
+    names = {"a.txt": "line", "a.CSV.gz": "line", "b.tsv.zst": "line", "c.jsonl": "line", "d.parquet": "row"}
+    for name, unit in names.items():
+        path = tmp_path / name
+        assert open_table(path).place(7) == f"{path}, {unit} 7"
+
+
+@pytest.mark.parametrize("name", ["a.parquet.gz", "a.docx", "csv"])
+def test_open_table_refuses_a_suffix_that_it_does_not_know(tmp_path, name):
+    assert not is_supported(tmp_path / name)
+    with pytest.raises(InputError, match="has no format that can be read"):
+        open_table(tmp_path / name)

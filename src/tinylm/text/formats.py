@@ -1,0 +1,45 @@
+"""The formats of files by their suffix: the one place where a file's name decides how it is read."""
+
+from pathlib import Path
+
+from tinylm.core.errors import InputError
+from tinylm.text.lines import COMPRESSED
+from tinylm.text.parquet import Parquet
+from tinylm.text.tables import Delimited, JsonLines, PlainText, Table
+
+FORMATS: dict[str, type[Table]] = {
+    ".txt": PlainText,
+    ".jsonl": JsonLines,
+    ".csv": Delimited,
+    ".tsv": Delimited,
+    ".parquet": Parquet,
+}
+
+
+def plain_suffix(path: Path) -> str:
+    """The suffix that tells the format, lower-cased: `.csv` for both `a.csv` and `a.csv.gz`."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def is_supported(path: Path) -> bool:
+    """Whether `open_table` knows the format, by the file's name; parquet compresses itself."""
+    suffix = plain_suffix(path)
+    return suffix in FORMATS and not (suffix == ".parquet" and path.suffix.lower() in COMPRESSED)
+
+
+def open_table(path: Path) -> Table:
+    """The file as a table in the format that its name tells; text formats also `.gz` or `.zst`.
+
+    Raises:
+        InputError: no format has that suffix.
+    """
+    if not is_supported(path):
+        known = ", ".join(FORMATS)
+        raise InputError(
+            f"{path} has no format that can be read; give one of {known}, text formats also as .gz or .zst"
+        )
+    suffix = plain_suffix(path)
+    return FORMATS[suffix](path, suffix)
