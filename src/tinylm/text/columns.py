@@ -20,11 +20,13 @@ TEXT_COLUMNS = (
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "intent", "relation", "topic", "sentiment")
 
 
-def text_column(where: str, columns: Sequence[str], requested: str | None = None, option: str = "--text-column") -> str:
+def text_column(
+    source: str, columns: Sequence[str], requested: str | None = None, option: str = "--text-column"
+) -> str:
     """The column of the text.
 
     Args:
-        where: the file or data set, for the message.
+        source: the file or data set, for the message.
         columns: those there are.
         requested: the name that the user gave.
         option: how it can be given on the command line.
@@ -32,16 +34,16 @@ def text_column(where: str, columns: Sequence[str], requested: str | None = None
     Raises:
         InputError: `requested` is not there, or none of `TEXT_COLUMNS` is (in any case of letters).
     """
-    return _find(where, columns, requested, TEXT_COLUMNS, "text", option)
+    return _find(source, columns, requested, TEXT_COLUMNS, "text", option)
 
 
 def task_columns(
-    where: str, columns: Sequence[str], text: str | None = None, label: str | None = None
+    source: str, columns: Sequence[str], text: str | None = None, label: str | None = None
 ) -> tuple[str, str]:
     """The columns of the text and of the label; of two columns, knowing one is enough.
 
     Args:
-        where: the file or data set, for the message.
+        source: the file or data set, for the message.
         columns: those there are.
         text: the text column that the user named.
         label: the label column that the user named.
@@ -57,28 +59,28 @@ def task_columns(
         elif label_found is None and text_found in columns:
             label_found = next(name for name in columns if name != text_found)
     pair = (
-        _find(where, columns, text_found, (), "text", "--text-column"),
-        _find(where, columns, label_found, (), "label", "--label-column"),
+        _find(source, columns, text_found, (), "text", "--text-column"),
+        _find(source, columns, label_found, (), "label", "--label-column"),
     )
     if pair[0] == pair[1]:
         raise InputError(
-            f"{where}: the column {pair[0]!r} cannot be both text and label; "
+            f"{source}: the column {pair[0]!r} cannot be both text and label; "
             "name the other with --text-column or --label-column"
         )
     return pair
 
 
 def _find(
-    where: str, columns: Sequence[str], requested: str | None, usual: Sequence[str], what: str, option: str
+    source: str, columns: Sequence[str], requested: str | None, usual: Sequence[str], what: str, option: str
 ) -> str:
     there = ", ".join(map(repr, columns))
     if requested is not None:
         if requested not in columns:
-            raise InputError(f"{where} has no column {requested!r}; it has {there}: name one with {option}")
+            raise InputError(f"{source} has no column {requested!r}; it has {there}: name one with {option}")
         return requested
     found = _usual(columns, usual)
     if found is None:
-        raise InputError(f"{where} has no column that is known as {what}; it has {there}: name one with {option}")
+        raise InputError(f"{source} has no column that is known as {what}; it has {there}: name one with {option}")
     return found
 
 

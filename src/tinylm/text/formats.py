@@ -17,7 +17,7 @@ FORMATS: dict[str, type[Table]] = {
 
 
 def plain_suffix(path: Path) -> str:
-    """The suffix that tells the format, lower-cased: `.csv` for both `a.csv` and `a.csv.gz`."""
+    """The suffix that names the format, lower-cased: `.csv` for both `a.csv` and `a.csv.gz`."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in COMPRESSED:
         suffixes.pop()
@@ -31,7 +31,7 @@ def is_supported(path: Path) -> bool:
 
 
 def open_table(path: Path) -> Table:
-    """The file as a table in the format that its name tells; text formats also `.gz` or `.zst`.
+    """The file as a table in the format of its suffix; text formats also `.gz` or `.zst`.
 
     Raises:
         InputError: no format has that suffix.

@@ -7,7 +7,7 @@ from pathlib import Path
 from tinylm.text.lines import read_lines
 
 PROBE = 1 << 16
-"""Characters of a plain text file that tell how its documents are separated."""
+"""Characters of a plain text file that decide how its documents are separated."""
 
 LINES_PER_PARAGRAPH = 50
 """More lines than this between blank ones, on average, and the blank ones separate nothing."""

@@ -24,7 +24,7 @@ _FASTTEXT = re.compile(r"__label__(\S+)(?:\s+|$)")
 
 
 class Table(ABC):
-    """One file, whose name has told its format; nothing is read before it is needed.
+    """One file in the format that its suffix names; nothing is read before it is needed.
 
     Attributes:
         path: the file.
@@ -47,7 +47,7 @@ class Table(ABC):
         """The names of the columns: of the header, the schema, or the keys of the first JSON object.
 
         Raises:
-            InputError: as `rows`; also when there is no row to tell the columns.
+            InputError: as `rows`; also when there is no row to name the columns.
         """
 
     @abstractmethod

@@ -102,7 +102,7 @@ def _encoded_batches(
 
 
 class SeenTexts:
-    """Tells texts that have not occurred yet by 64-bit hashes, 8 bytes a text.
+    """Recognises texts that have not occurred yet by 64-bit hashes, 8 bytes a text.
 
     Two different texts share a hash with a probability of about n^2 / 2^65: one in a million for six
     million texts.
