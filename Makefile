@@ -24,7 +24,7 @@ coverage: $(INSTALLED) ## run the fast tests and show what of the package they r
 # The base installation in an environment of its own: what needs torch or another extra is skipped, and so are three tests
 # that start processes with extras or expect their messages.
 BASE_TESTS := -m pytest -m 'not slow' -p no:cacheprovider tests/core tests/committee tests/text tests/tokens \
-	--ignore tests/text/test_rows.py \
+	--ignore tests/text/test_tables.py \
 	-k 'not hub_names_and_failures and not two_processes_train and not masking_on_real'
 
 test-python: ## test the base installation on another Python: make test-python PYTHON=python3.13
