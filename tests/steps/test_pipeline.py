@@ -420,3 +420,19 @@ def test_finetune_resumes_with_more_members(desk, tmp_path):
 def test_pretrain_refuses_an_old_name_and_says_the_new_one(desk, tmp_path):
     with pytest.raises(InputError, match=r"masked_tokens is now called mlm_weight; use that name"):
         tinylm.pretrain(desk / "notes.txt", output=tmp_path / "base", masked_tokens=1.0)
+
+
+def test_distill_gives_each_sequence_its_own_target_where_a_text_has_no_piece(teacher, tmp_path, monkeypatch):
+    """A text of control characters has no token, and no sequence; the targets after it must not move up."""
+    learnt = {}
+
+    def learn(_, __, ___, sequences, targets, *____):
+        learnt.update(sequences=sequences, targets=targets)
+        raise InterruptedByUserError
+
+    monkeypatch.setattr("tinylm.train.distill.distill_member", learn)
+    texts = [text for text, _ in rows(20, 6)]
+    with pytest.raises(InterruptedByUserError):
+        tinylm.distill(teacher, [*texts[:5], "\x01\x02", *texts[5:]], output=tmp_path / "out", **SHORT)
+    assert len(learnt["sequences"]) == len(learnt["targets"]) == 20
+    np.testing.assert_allclose(learnt["targets"], tinylm.load(teacher).predict_proba(texts), atol=1e-6)

@@ -105,7 +105,8 @@ class Distill:
             split_documents(len(tokens), self.settings.seed)
             soft = SoftTargets.compute(output / _TARGETS, self.model, len(committee.labels), corpus, progress)
             sequences = Truncated(tokens, np.arange(len(tokens)), read_config(start)[0].positions)
-            targets = soft.of_readable(corpus, tokenizer)
+            # Only where texts are missing in the token file is the corpus tokenised again, to see which.
+            targets = soft.of_readable(corpus, tokenizer) if tokens.meta.unreadable else soft.probabilities
             distill_member(target, index, start, sequences, targets, self.settings, join_processes(), progress)
         write_committee(output, member_names(self.members), committee.labels, committee.vote)
         shutil.rmtree(output / _TARGETS, ignore_errors=True)

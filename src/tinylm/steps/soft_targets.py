@@ -53,7 +53,7 @@ class SoftTargets:
         """Those of the texts in which a vocabulary finds a piece, which are the documents of its token file.
 
         Returns:
-            (documents, classes): all, memory-mapped, where every text has a piece.
+            (documents, classes), in memory; where the token file has every text, `probabilities` are these already.
         """
         readable = np.zeros(len(self.probabilities), dtype=bool)
         start = 0
@@ -61,7 +61,7 @@ class SoftTargets:
             _, offsets = tokenizer.encode(texts)
             readable[start : start + len(texts)] = np.diff(offsets) > 0
             start += len(texts)
-        return self.probabilities if readable.all() else self.probabilities[readable]
+        return self.probabilities[readable]
 
 
 def _predict(partial: Path, model: Path, labels: int, corpus: Corpus, progress: Progress) -> None:
