@@ -25,6 +25,9 @@ SHAPES = {
     "one head": {"heads": 1},
     "three layers": {"layers": 3},
     "odd sizes": {"hidden_size": 21, "heads": 3, "intermediate_size": 50},
+    "bigrams": {"bigrams": 2000},
+    "one bigram": {"bigrams": 1},
+    "bigrams before two layers": {"bigrams": 500, "layers": 2},
     "depthwise": {"front_end": DepthwiseFrontEnd(kernel=3)},
     "even depthwise": {"front_end": DepthwiseFrontEnd(kernel=4), "layers": 2},
     "convolutions": {"front_end": Conv2dFrontEnd(kernels=(3, 3), channels=4)},
@@ -61,7 +64,7 @@ def test_arrays_and_graph_say_what_torch_says(member, tokenizer, lengths):
     expected = by_torch(member, rows)
     assert expected.std() > 0.01, "a model without opinions proves nothing"
     for engine in (NumpyBackend(folded, "probability", 1), onnx_engine(folded)):
-        found = engine.run([rows])
+        found = engine.forward([rows])
         np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
         np.testing.assert_allclose(found.votes[:, 0], expected, atol=1e-5)
         assert found.probabilities.dtype == np.float32
@@ -71,11 +74,11 @@ def test_arrays_and_graph_say_what_torch_says(member, tokenizer, lengths):
 def test_quantized_weights_stay_near_and_do_not_look_at_other_texts(member, tokenizer, precision, near):
     folded = [fold_member(member)]
     engine, rows = onnx_engine(folded, precision), batch(tokenizer.vocab_size, 2, 17, 32)
-    together = engine.run([rows]).probabilities
+    together = engine.forward([rows]).probabilities
     np.testing.assert_allclose(together, by_torch(member, rows), atol=near)
     for index, length in enumerate((2, 17, 32)):
         alone = TokenBatch(rows.ids[index : index + 1, :length], rows.mask[index : index + 1, :length])
-        np.testing.assert_allclose(engine.run([alone]).probabilities[0], together[index], atol=1e-5)
+        np.testing.assert_allclose(engine.forward([alone]).probabilities[0], together[index], atol=1e-5)
 
 
 def test_only_a_lone_layer_on_the_embedding_has_a_fixed_query(member):
@@ -96,7 +99,7 @@ def test_attention_is_that_of_the_last_layer(tokenizer, tmp_path):
         expected = scores.softmax(-1)[:, :, 0].mean(1).numpy()
     folded = [fold_member(folder)]
     for engine in (NumpyBackend(folded, "probability", 1), onnx_engine(folded)):
-        (found,) = engine.run([rows]).attention
+        (found,) = engine.forward([rows]).attention
         np.testing.assert_allclose(found[:, 0], expected, atol=1e-6)
         assert (found[:, 0][rows.mask == 0] == 0).all()
 

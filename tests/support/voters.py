@@ -29,6 +29,12 @@ def write_member(folder: Path, tokenizer, seed: int, labels=LABELS, spread: floa
                 buffer.copy_(torch.randn(buffer.shape, generator=generator) * 0.3)
             if name.endswith("running_var"):
                 buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
+        if (bigrams := model.encoder.embeddings.bigrams) is not None:
+            # Token 0 is before no token of these: nothing is before the first token.
+            every = torch.randperm(tokenizer.vocab_size * (tokenizer.vocab_size - 1), generator=generator)
+            chosen = tokenizer.vocab_size + every[: len(bigrams.codes)].sort().values
+            bigrams.set_codes(chosen.numpy())
+            bigrams.table[0] = 0
     folder.mkdir(parents=True, exist_ok=True)
     save_model(folder, model, tokenizer, labels)
     return folder

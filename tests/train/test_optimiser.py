@@ -64,7 +64,7 @@ def step(model, optimiser, ids, rate, *, sparse=True):
 
 def test_lazy_adam_is_adam_on_the_rows_in_use():
     model = Tiny()
-    optimiser = Optimiser(model, settings(), sparse=[model.word])
+    optimiser = Optimiser(model, settings(), sparse={model.word: 1.0})
     value = model.word.detach().clone().double()
     mean, square = torch.zeros_like(value), torch.zeros_like(value)
     for number, ids in enumerate(batches(30), start=1):
@@ -85,7 +85,7 @@ def test_lazy_adam_is_adam_on_the_rows_in_use():
 def test_rows_out_of_use_keep_everything():
     model = Tiny()
     before = model.word.detach().clone()
-    optimiser = Optimiser(model, settings(), sparse=[model.word])
+    optimiser = Optimiser(model, settings(), sparse={model.word: 1.0})
     step(model, optimiser, torch.tensor([1, 2]), 0.1)
     after_one = {name: tensor.clone() for name, tensor in optimiser.tensors().items()}
     step(model, optimiser, torch.tensor([2, 3]), 0.1)
@@ -123,7 +123,7 @@ def test_the_rest_is_adamw_with_weight_decay_on_matrices():
 def test_a_head_takes_steps_as_many_times_as_large_as_is_asked(lazy, decay):
     def moved(**options):
         model, before = Headed(), Headed().state_dict()
-        optimiser = Optimiser(model, settings(weight_decay=decay), sparse=[model.word] if lazy else [], **options)
+        optimiser = Optimiser(model, settings(weight_decay=decay), sparse={model.word: 1.0} if lazy else {}, **options)
         step(model, optimiser, torch.tensor([1, 2, 2, 5]), 0.01, sparse=lazy)
         return {name: tensor - before[name] for name, tensor in model.state_dict().items()}
 
@@ -143,7 +143,7 @@ def test_the_state_comes_back_bit_for_bit(lazy, kind, head_lr_multiplier):
     def make():
         model = kind()
         return model, Optimiser(
-            model, settings(), sparse=[model.word] if lazy else [], head_lr_multiplier=head_lr_multiplier
+            model, settings(), sparse={model.word: 1.0} if lazy else {}, head_lr_multiplier=head_lr_multiplier
         )
 
     (model, optimiser), (resumed, fresh) = make(), make()
@@ -199,7 +199,7 @@ def test_clipping_sees_sparse_and_dense_gradients_together(largest):
 def test_an_update_clips_and_forgets():
     """Without clipping, Adam would take the scale of a gradient out again; its moments show what it saw."""
     model = Tiny()
-    optimiser = Optimiser(model, settings(max_grad_norm=0.5), sparse=[model.word])
+    optimiser = Optimiser(model, settings(max_grad_norm=0.5), sparse={model.word: 1.0})
     norm = step(model, optimiser, torch.tensor([1, 2]), 0.1)
     assert norm > 0.5
     moments = [tensor for name, tensor in optimiser.tensors().items() if name.endswith("exp_avg")]

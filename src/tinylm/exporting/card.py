@@ -13,7 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tinylm.exporting.provenance import without_folder
 from tinylm.exporting.report import AccuracyDrop
-from tinylm.runtime.artefact import GRAPH, Precision
+from tinylm.runtime.artefact import GRAPH, WeightPrecision
 from tinylm.runtime.loading import Checkpoint
 
 CARD = "README.md"
@@ -25,7 +25,7 @@ def model_card(
     name: str,
     checkpoint: Checkpoint,
     record: Mapping[str, Any],
-    precision: Precision,
+    precision: WeightPrecision,
     difference: float,
     drop: AccuracyDrop | None,
     measured_on: str,
@@ -58,7 +58,7 @@ def model_card(
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}"))
 
 
-def _result(drop: AccuracyDrop, precision: Precision, measured_on: str) -> EvalResult:
+def _result(drop: AccuracyDrop, precision: WeightPrecision, measured_on: str) -> EvalResult:
     dataset = without_folder(measured_on)
     return EvalResult(
         task_type="text-classification",
@@ -69,7 +69,7 @@ def _result(drop: AccuracyDrop, precision: Precision, measured_on: str) -> EvalR
     )
 
 
-def _facts(checkpoint: Checkpoint, record: Mapping[str, Any], precision: Precision) -> Iterator[str]:
+def _facts(checkpoint: Checkpoint, record: Mapping[str, Any], precision: WeightPrecision) -> Iterator[str]:
     labels = checkpoint.labels
     shown = ", ".join(f"`{label}`" for label in labels[:_SHOWN])
     more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""

@@ -22,7 +22,7 @@ from tinylm.runtime.artefact import (
     GRAPH,
     MAX_ACCURACY_DROP,
     Artefact,
-    Precision,
+    WeightPrecision,
     require_replaceable,
     vocabulary_folders,
     write_artefact,
@@ -40,7 +40,7 @@ def export_committee(
     model: Path,
     output: Path,
     *,
-    precision: Precision = "float32",
+    precision: WeightPrecision = "float32",
     max_accuracy_drop: float = MAX_ACCURACY_DROP,
     task: TaskSource | None = None,
     progress: Progress | None = None,
@@ -102,7 +102,7 @@ def export_committee(
     return ExportReport(output, precision, size, difference, drop)
 
 
-def _graph(checkpoint: Checkpoint, precision: Precision) -> bytes:
+def _graph(checkpoint: Checkpoint, precision: WeightPrecision) -> bytes:
     graph = build_graph(checkpoint.members, checkpoint.vote, precision)
     if graph.ByteSize() >= _LARGEST:
         raise InputError(
@@ -112,7 +112,7 @@ def _graph(checkpoint: Checkpoint, precision: Precision) -> bytes:
     return bytes(graph.SerializeToString())
 
 
-def write(folder: Path, checkpoint: Checkpoint, graph: bytes, precision: Precision) -> None:
+def write(folder: Path, checkpoint: Checkpoint, graph: bytes, precision: WeightPrecision) -> None:
     """Write what an artefact classifies with into an existing folder: its graph, vocabularies and `artefact.json`.
 
     Args:

@@ -15,9 +15,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from tinylm.committee.voting import Vote
+from tinylm.exporting.bigram_index import BigramIndex
 from tinylm.exporting.quantise import BITS, quantized_blocks, quantized_rows
-from tinylm.model.operations import Array, Linear, Norm, TokenBatch
-from tinylm.runtime.artefact import Precision
+from tinylm.model.operations import Array, Bigrams, Linear, Norm, TokenBatch
+from tinylm.runtime.artefact import WeightPrecision
 from tinylm.runtime.fold import FoldedMember
 from tinylm.runtime.forward import forward_committee, groups, input_names
 
@@ -34,7 +35,7 @@ class GraphOperations:
         precision: of the weights.
     """
 
-    def __init__(self, precision: Precision) -> None:
+    def __init__(self, precision: WeightPrecision) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self._bits = BITS.get(precision)
@@ -58,6 +59,9 @@ class GraphOperations:
             stored = self._constant(table, "position_embeddings")
         tokens = self._node("Shape", ids, start=1, end=2)
         return self._node("Slice", stored, self._integers(0), tokens, self._integers(0))
+
+    def bigram_embeddings(self, bigrams: Bigrams, ids: str) -> str:
+        return self.token_embeddings(bigrams.table, self._bigram_rows(bigrams, ids))
 
     def norm(self, x: str, norm: Norm) -> str:
         parts = self._constant(norm.weight, "norm_weight"), self._constant(norm.bias, "norm_bias")
@@ -146,6 +150,23 @@ class GraphOperations:
         before, after = _same(weight.shape[2])
         return self._node("Conv", x, *parts, pads=[before, before, after, after])
 
+    def _bigram_rows(self, bigrams: Bigrams, ids: str) -> str:
+        """Rows of a table of bigrams, (B, T), made once for all members that list the same."""
+        key = ("bigrams", ids, bigrams.vocab_size, bigrams.codes.tobytes())
+        if key not in self._made:
+            index = BigramIndex.of(bigrams.codes)
+            # The first token has none before it; with 0 there it makes a code that is never listed.
+            before = self._node("Pad", ids, self._integers(0, 1, 0, -1))
+            codes = self.add(self.multiply(before, self._integer(bigrams.vocab_size)), ids)
+            bucket = self._node("Mod", codes, self._integer(len(index.codes)))
+            slots = self._node("Gather", self._constant(index.codes, "bigram_codes"), bucket)  # (B, T, slots)
+            rows = self._node("Gather", self._constant(index.rows, "bigram_rows"), bucket)
+            found = self._node("Equal", slots, self._node("Unsqueeze", codes, self._integers(2)))
+            zero = self._constant(np.array(0, np.int32), "zero")
+            listed = self._node("Where", found, rows, zero)
+            self._made[key] = self._node("ReduceSum", listed, self._integers(2), keepdims=0)
+        return self._made[key]
+
     def _quantized_product(self, x: str, bits: int, weight: Array, bias: Array | None = None) -> str:
         quantized, scales = quantized_blocks(weight, bits)
         inputs = [x, self._constant(quantized, "weight"), self._constant(scales, "weight_scales")]
@@ -169,6 +190,9 @@ class GraphOperations:
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
+    def _integer(self, value: int) -> str:
+        return self._constant(np.array(value, np.int64), "integer")
+
     def _integers(self, *values: int) -> str:
         key = ("integers", values)
         if key not in self._made:
@@ -176,7 +200,7 @@ class GraphOperations:
         return self._made[key]
 
 
-def build_graph(members: Sequence[FoldedMember], vote: Vote, precision: Precision) -> onnx.ModelProto:
+def build_graph(members: Sequence[FoldedMember], vote: Vote, precision: WeightPrecision) -> onnx.ModelProto:
     """One graph for a committee.
 
     Its inputs, for each of `runtime.forward.groups(members)`, are `input_ids` and `attention_mask` (batch, tokens),

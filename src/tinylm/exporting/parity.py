@@ -34,7 +34,7 @@ def largest_difference(checkpoint: Checkpoint, backend: Backend) -> float:
     models = [load_classifier(folder)[0].eval() for folder in checkpoint.folders]
     differences = []
     for batch in _batches(checkpoint):
-        found = backend.run(batch)
+        found = backend.forward(batch)
         found_votes = found.votes.swapaxes(0, 1)  # (members, texts, labels)
         votes = np.empty(found_votes.shape)
         for group, sequences in zip(groups(checkpoint.members), batch, strict=True):

@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tinylm.model.operations import Array
-from tinylm.runtime.artefact import Precision
+from tinylm.runtime.artefact import WeightPrecision
 
-BITS: dict[Precision, int] = {"int8": 8, "int4": 4}
+BITS: dict[WeightPrecision, int] = {"int8": 8, "int4": 4}
 _BLOCK = {8: 256, 4: 128}
 """Weights that share a scale. With fewer, scales are a larger part of what is read, and products take longer."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.evaluation.out_of_fold import OutOfFoldExamples
-from tinylm.runtime.artefact import Precision
+from tinylm.runtime.artefact import WeightPrecision
 from tinylm.runtime.classifier import Classifier
 
 
@@ -14,7 +14,7 @@ from tinylm.runtime.classifier import Classifier
 class AccuracyDrop:
     """What quantised weights cost on labelled text; each text is classified by members that did not train on it."""
 
-    precision: Precision
+    precision: WeightPrecision
     """Of the quantised weights."""
     texts: int
     """How many were classified."""
@@ -37,7 +37,7 @@ class ExportReport:
 
     folder: Path
     """The artefact."""
-    precision: Precision
+    precision: WeightPrecision
     """Of its weights."""
     size: int
     """Of its files, in bytes."""
@@ -64,7 +64,7 @@ class ExportReport:
 
 
 def accuracy_drop(
-    float32: Classifier, quantized: Classifier, precision: Precision, labelled: OutOfFoldExamples
+    float32: Classifier, quantized: Classifier, precision: WeightPrecision, labelled: OutOfFoldExamples
 ) -> AccuracyDrop:
     """Measure what quantised weights cost on labelled text."""
     before, after = (labelled.predictions(committee) for committee in (float32, quantized))

@@ -43,6 +43,9 @@ class ModelConfig:
     norm_epsilon: float = 1e-12
     """Added to the variance in layer norm."""
 
+    bigrams: int = 0
+    """Pairs of neighbouring tokens that have a vector of their own; see `model/bigrams.py`."""
+
     front_end: FrontEnd = NO_FRONT_END
     """What stands between the embeddings and the first layer."""
 
@@ -56,6 +59,8 @@ class ModelConfig:
                 f"hidden size {self.hidden_size} cannot be shared by {self.heads} heads; "
                 "choose a number of heads that divides it"
             )
+        if self.bigrams < 0:
+            raise InputError(f"bigrams is {self.bigrams}; it must be at least 0")
         if self.positions < 3:
             raise InputError(f"positions is {self.positions}; it must be at least 3, for [CLS], one token and [SEP]")
 

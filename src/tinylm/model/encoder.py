@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tinylm.model.bigrams import BigramEmbeddings
 from tinylm.model.config import ModelConfig
 
 _SHORT = 256
@@ -74,9 +75,10 @@ def fold_is_cheaper(config: ModelConfig, tokens: int, reads: int) -> bool:
 
 
 class Embeddings(nn.Module):
-    """Word, position and segment embeddings, summed and normed.
+    """Word, position, segment and bigram embeddings, summed and normed.
 
     Attributes:
+        bigrams: None where the model has none.
         sparse: make the gradient of the word embedding sparse, where only the lookup uses it.
     """
 
@@ -86,12 +88,18 @@ class Embeddings(nn.Module):
         self.position = nn.Parameter(torch.empty(config.positions, config.hidden_size))
         self.token_type = nn.Parameter(torch.empty(config.token_types, config.hidden_size))
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.norm_epsilon)
+        self.bigrams = (
+            BigramEmbeddings(config.bigrams, config.vocab_size, config.hidden_size) if config.bigrams else None
+        )
         self.sparse = False
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Ids (batch, tokens) to vectors (batch, tokens, width)."""
-        words = functional.embedding(ids, self.word, sparse=self.sparse)
-        output: Tensor = self.norm(words + self.position[: ids.shape[1]] + self.token_type[0])
+    def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Ids and mask (batch, tokens) to vectors (batch, tokens, width)."""
+        summed = functional.embedding(ids, self.word, sparse=self.sparse)
+        summed = summed + self.position[: ids.shape[1]] + self.token_type[0]
+        if self.bigrams is not None:
+            summed = summed + self.bigrams(ids, mask)
+        output: Tensor = self.norm(summed)
         return output
 
 
@@ -231,7 +239,7 @@ class Encoder(nn.Module):
         Returns:
             (batch, reads, width), or (batch, tokens, width) without `reads`.
         """
-        x: Tensor = dropout(self.embeddings(ids), rate, generator)
+        x: Tensor = dropout(self.embeddings(ids, mask), rate, generator)
         x = self.front_end(x, ids, mask)
         last = len(self.layers) - 1
         for depth, layer in enumerate(self.layers):

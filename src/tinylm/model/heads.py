@@ -100,11 +100,14 @@ class SequenceClassifier(nn.Module):
 def initialise(model: nn.Module, seed: int) -> None:
     """Draw all weights anew: matrices and embeddings from N(0, 0.02^2), biases 0, norms 1 (Devlin et al., 2019).
 
-    Each tensor has a generator named after it, so a tensor does not change when another is added.
+    Vectors of bigrams are zero. Each tensor has a generator named after it, so a tensor does not change when another
+    is added.
     """
     for name, parameter in model.named_parameters():
         with torch.no_grad():
-            if parameter.ndim > 1:
+            if name.endswith("bigrams.table"):
+                parameter.zero_()
+            elif parameter.ndim > 1:
                 parameter.normal_(0.0, 0.02, generator=torch_generator(seed, f"weights/{name}"))
             elif "norm" in name and name.endswith("weight"):
                 parameter.fill_(1.0)

@@ -1,8 +1,8 @@
 """Hugging Face's layout of a BERT, without its numbers: names of files and tensors, and what `config.json` says.
 
 Both sides build on this: torch, which writes and trains such folders (`checkpoint.py`), and the runtime, which
-answers from them without torch. Models with a front-end have no counterpart in `transformers`; their
-`model_type` is `tinylm`, so that it refuses them instead of dropping the front-end.
+answers from them without torch. Models with a front-end or bigrams have no counterpart in `transformers`; their
+`model_type` is `tinylm`, so that it refuses them instead of dropping these.
 """
 
 import json
@@ -30,6 +30,7 @@ _TO_HUGGING_FACE = (
     (r"^encoder\.layers\.(\d+)\.attention\.norm\.", r"bert.encoder.layer.\1.attention.output.LayerNorm."),
     (r"^encoder\.layers\.(\d+)\.(intermediate|output)\.", r"bert.encoder.layer.\1.\2.dense."),
     (r"^encoder\.layers\.(\d+)\.norm\.", r"bert.encoder.layer.\1.output.LayerNorm."),
+    (r"^encoder\.embeddings\.bigrams\.", r"bert.embeddings.bigrams."),
     (r"^encoder\.front_end\.", r"bert.front_end."),
     (r"^head\.dense\.", r"cls.predictions.transform.dense."),
     (r"^head\.norm\.", r"cls.predictions.transform.LayerNorm."),
@@ -101,8 +102,11 @@ def config_json(
         stored["problem_type"] = "single_label_classification"
     front_end = front_end_json(config.front_end)
     if front_end is not None:
-        stored["model_type"] = "tinylm"
         stored["front_end"] = front_end
+    if config.bigrams:
+        stored["bigrams"] = config.bigrams
+    if front_end is not None or config.bigrams:
+        stored["model_type"] = "tinylm"
     return stored
 
 
@@ -121,6 +125,7 @@ def _from_json(stored: Mapping[str, Any]) -> tuple[ModelConfig, tuple[str, ...]]
         positions=stored["max_position_embeddings"],
         token_types=stored.get("type_vocab_size", 2),
         norm_epsilon=stored.get("layer_norm_eps", 1e-12),
+        bigrams=stored.get("bigrams", 0),
         front_end=read_front_end(stored.get("front_end")),
     )
     names = {int(index): label for index, label in (stored.get("id2label") or {}).items()}

@@ -42,6 +42,20 @@ class Norm:
     """Added to the variance."""
 
 
+@dataclass(frozen=True, eq=False)
+class Bigrams:
+    """Listed bigrams and their vectors."""
+
+    codes: npt.NDArray[np.int64]
+    """(bigrams,) rising; see `tokens.bigrams.bigram_codes`."""
+
+    table: Array
+    """(bigrams + 1, width); the first row is zero, and that of every bigram that is not listed."""
+
+    vocab_size: int
+    """That the codes are made with."""
+
+
 @dataclass(frozen=True)
 class TokenBatch(Generic[Value]):
     """Texts as one vocabulary encodes them."""
@@ -61,6 +75,9 @@ class Operations(Protocol[Value]):
 
     def position_embeddings(self, table: Array, ids: Value) -> Value:
         """The first T rows of a table (positions, H): (T, H)."""
+
+    def bigram_embeddings(self, bigrams: Bigrams, ids: Value) -> Value:
+        """The vector of each token and the one before it, zero where they are not listed: (B, T) to (B, T, H)."""
 
     def norm(self, x: Value, norm: Norm) -> Value:
         """Layer norm over the last axis."""

@@ -2,9 +2,10 @@
 
 import copy
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import safetensors
 
 from tinylm.core.errors import InputError
@@ -48,20 +49,22 @@ class StoredTensors:
         Raises:
             InputError: it is missing or taken, of another shape, or of numbers that are not known here.
         """
-        name = hugging_face_name(self._prefix + name)
-        if name not in self._left:
-            raise self._misfit(f"lacks {name}")
-        tensor = self._left.pop(name)
-        if tuple(tensor["shape"]) != shape:
-            raise InputError(f"{self._path}: {name} has shape {tuple(tensor['shape'])}, but {CONFIG} asks for {shape}")
-        kind = tensor["dtype"]
-        if kind not in _DTYPES:
-            raise InputError(f"{self._path}: {name} holds {kind} numbers; convert the weights to float32")
-        array = np.frombuffer(tensor["data"], dtype=_DTYPES[kind]).reshape(shape)
+        kind, array = self._take(name, shape)
         if kind == "BF16":
             # A bfloat16 is the upper half of a float32.
             return (array.astype(np.uint32) << 16).view(np.float32)
         return array.astype(np.float32)
+
+    def take_integers(self, name: str, *shape: int) -> npt.NDArray[np.int64]:
+        """The array of that name and shape, of integers.
+
+        Raises:
+            InputError: it is missing or taken, of another shape, or not of integers.
+        """
+        kind, array = self._take(name, shape)
+        if kind != "I64":
+            raise InputError(f"{self._path}: {hugging_face_name(self._prefix + name)} holds {kind} numbers, not I64")
+        return array
 
     def linear(self, module: str, out: int, into: int) -> Linear:
         """The weight (out, into) and bias (out,) of a linear module."""
@@ -81,6 +84,18 @@ class StoredTensors:
         self._left.pop(POSITION_IDS, None)
         if self._left:
             raise self._misfit(f"has a tensor too many, {min(self._left)}")
+
+    def _take(self, name: str, shape: tuple[int, ...]) -> tuple[str, npt.NDArray[Any]]:
+        name = hugging_face_name(self._prefix + name)
+        if name not in self._left:
+            raise self._misfit(f"lacks {name}")
+        tensor = self._left.pop(name)
+        if tuple(tensor["shape"]) != shape:
+            raise InputError(f"{self._path}: {name} has shape {tuple(tensor['shape'])}, but {CONFIG} asks for {shape}")
+        kind = tensor["dtype"]
+        if kind not in _DTYPES:
+            raise InputError(f"{self._path}: {name} holds {kind} numbers; convert the weights to float32")
+        return kind, np.frombuffer(tensor["data"], dtype=_DTYPES[kind]).reshape(shape)
 
     def _misfit(self, what: str) -> InputError:
         return InputError(f"{self._path} does not fit the SequenceClassifier that its {CONFIG} describes: it {what}")

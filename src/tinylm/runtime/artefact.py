@@ -17,7 +17,7 @@ ARTEFACT, GRAPH = "artefact.json", "committee.onnx"
 
 _FORMAT = 1
 
-Precision = Literal["float32", "int8", "int4"]
+WeightPrecision = Literal["float32", "int8", "int4"]
 """Of weights. In `int4` embeddings have 8 bits, and matrices 4."""
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -44,7 +44,7 @@ class Artefact:
     members: int
     labels: tuple[str, ...]
     vote: Vote
-    precision: Precision
+    precision: WeightPrecision
     positions: tuple[int, ...]
     batch_tokens: int
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Backend(Protocol):
     """Ids to probabilities; may be called from several threads at once."""
 
-    def run(self, rows: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
-        """Answer a batch: its rows once for each vocabulary."""
+    def forward(self, batches: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
+        """Answer texts, given once for each vocabulary."""
 
 
 class NumpyBackend:
@@ -34,10 +34,10 @@ class NumpyBackend:
     def __init__(self, members: "Sequence[FoldedMember]", vote: Vote, threads: int) -> None:
         self._members, self._vote, self._threads = members, vote, threads
 
-    def run(self, rows: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
+    def forward(self, batches: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
         """See `Backend`."""
         with limit_threads(self._threads):
-            return forward_committee(NumpyOperations(), self._members, self._vote, rows)
+            return forward_committee(NumpyOperations(), self._members, self._vote, batches)
 
 
 class OnnxBackend:
@@ -71,10 +71,10 @@ class OnnxBackend:
             raise InputError(f"{name} cannot be opened ({error}); export the model again") from error
         self._ids, self._masks = input_names("input_ids", groups), input_names("attention_mask", groups)
 
-    def run(self, rows: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
+    def forward(self, batches: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
         """See `Backend`."""
         fed: dict[str, Values] = {}
-        for ids, mask, texts in zip(self._ids, self._masks, rows, strict=True):
+        for ids, mask, texts in zip(self._ids, self._masks, batches, strict=True):
             fed[ids], fed[mask] = texts.ids, texts.mask
         probabilities, votes, *attention = self._session.run(None, fed)
         return Outputs(probabilities, votes, tuple(attention))

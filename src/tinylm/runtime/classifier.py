@@ -149,7 +149,7 @@ class Classifier:
     def explain(self, text: str) -> Explanation:
         """The prediction for one text, and the attention of the [CLS] readout to its words."""
         rows = self._rows([text])
-        outputs = self._backend.run([_batch([row]) for (row,) in rows])
+        outputs = self._backend.forward([_batch([row]) for (row,) in rows])
         predictions = self._to_predictions(outputs.probabilities, outputs.votes, np.array([len(rows[0][0])]))
         return Explanation(predictions, *_weighed(self._vocabularies, text, outputs))
 
@@ -188,11 +188,11 @@ class Classifier:
         rows = self._rows(texts)
         tokens = np.array([len(row) for row in rows[0]])
         if len(texts) == 1:
-            outputs = self._backend.run([_batch(of_vocabulary) for of_vocabulary in rows])
+            outputs = self._backend.forward([_batch(of_vocabulary) for of_vocabulary in rows])
             return self._to_predictions(outputs.probabilities, outputs.votes, tokens)
         order = np.argsort(tokens, kind="stable")
         parts = [
-            self._backend.run([_batch([of_vocabulary[index] for index in batch]) for of_vocabulary in rows])
+            self._backend.forward([_batch([of_vocabulary[index] for index in batch]) for of_vocabulary in rows])
             for batch in _batches(order, tokens, self._batch_tokens)
         ]
         back = np.argsort(order)

@@ -24,7 +24,7 @@ from tinylm.core.errors import InputError
 from tinylm.model.config import ModelConfig
 from tinylm.model.front_ends.base import FoldedFrontEnd
 from tinylm.model.layout import CONFIG, read_config
-from tinylm.model.operations import Array, Linear, Norm
+from tinylm.model.operations import Array, Bigrams, Linear, Norm
 from tinylm.model.tensors import StoredTensors
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.wordpiece import Tokenizer
@@ -102,6 +102,9 @@ class FoldedMember:
     position_embeddings: Array
     """(positions, width), with the segment's added, likewise."""
 
+    bigrams: Bigrams | None
+    """Likewise; added to a token before the norm, never to [CLS], which has none before it."""
+
     norm: Norm
     """After the embedding."""
 
@@ -161,6 +164,7 @@ def fold_member(folder: Path) -> FoldedMember:
         labels=labels,
         token_embeddings=token_embeddings,
         position_embeddings=position_embeddings,
+        bigrams=_bigrams(tensors.within("encoder.embeddings.bigrams"), config),
         norm=norm,
         front_end=front_end,
         layers=layers[:-1],
@@ -170,6 +174,14 @@ def fold_member(folder: Path) -> FoldedMember:
     )
     tensors.finish()
     return member
+
+
+def _bigrams(tensors: StoredTensors, config: ModelConfig) -> Bigrams | None:
+    if not config.bigrams:
+        return None
+    codes = tensors.take_integers("codes", config.bigrams)
+    table = tensors.take("table", config.bigrams + 1, config.hidden_size)
+    return Bigrams(codes, _centred(table), config.vocab_size)
 
 
 def _layer(tensors: StoredTensors, config: ModelConfig, depth: int) -> Layer:

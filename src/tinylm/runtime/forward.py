@@ -77,6 +77,8 @@ def _member(operations: Operations[Value], member: FoldedMember, batch: TokenBat
         operations.token_embeddings(member.token_embeddings, batch.ids),
         operations.position_embeddings(member.position_embeddings, batch.ids),
     )
+    if member.bigrams is not None:
+        embedded = operations.add(embedded, operations.bigram_embeddings(member.bigrams, batch.ids))
     bias = operations.padding_bias(batch.mask)
     if isinstance(member.read.query, FixedQuery):
         read, attention = _read_embedding(operations, member, member.read.query, embedded, bias)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tinylm.core.progress import Progress
-from tinylm.runtime.artefact import MAX_ACCURACY_DROP, Precision
+from tinylm.runtime.artefact import MAX_ACCURACY_DROP, WeightPrecision
 from tinylm.steps.base import require_training
 from tinylm.steps.finetune import task_source
 from tinylm.steps.flags import NO_FLAG
@@ -22,7 +22,7 @@ class Export:
     model: Path
     """Folder of a committee, or of a classifier in Hugging Face's layout."""
     _: KW_ONLY
-    precision: Annotated[Precision, NO_FLAG] = "float32"
+    precision: Annotated[WeightPrecision, NO_FLAG] = "float32"
     """Of the weights; `int8` and `int4` are kept if they cost little accuracy."""
     max_accuracy_drop: float = MAX_ACCURACY_DROP
     """Points of accuracy that 8 or 4 bits may cost; where they cost more, float32 is kept."""
@@ -57,7 +57,7 @@ def export(
     model: str | Path,
     output: str | Path,
     *,
-    precision: Precision = "float32",
+    precision: WeightPrecision = "float32",
     max_accuracy_drop: float = MAX_ACCURACY_DROP,
     task: TaskSource | str | Path | None = None,
     data_dir: str | Path | None = None,

@@ -1,7 +1,7 @@
 """The workload of fine-tuning and of distillation: predict the class of a text from [CLS]."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from tinylm.train.trainer import Trainer
 from tinylm.train.workload import Measures, Terms, Workload
 
 _PREDICTION_BATCH = 64
+_BIGRAM_LR_MULTIPLIER = 5.0
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,11 @@ class Classification(Workload):
         loss = functional.cross_entropy(logits, targets)
         return {"accuracy": (logits.argmax(1) == best).double().mean().item(), "loss": loss.item()}
 
-    def sparse_parameters(self) -> Sequence[nn.Parameter]:
-        """The word embedding: a batch reads few of its rows."""
-        return [self.model.encoder.embeddings.word]
+    def sparse_parameters(self) -> Mapping[nn.Parameter, float]:
+        """The embeddings of words and bigrams: a batch reads few of their rows."""
+        embeddings = self.model.encoder.embeddings
+        bigrams = {} if embeddings.bigrams is None else {embeddings.bigrams.table: _BIGRAM_LR_MULTIPLIER}
+        return {embeddings.word: 1.0, **bigrams}
 
 
 def train_classifier(

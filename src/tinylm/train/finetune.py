@@ -11,14 +11,18 @@ from tinylm.core.seeds import member_seed
 from tinylm.model.checkpoint import load_masked_language_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import SequenceClassifier, initialise
+from tinylm.model.layout import read_config
 from tinylm.text.splits import Task, held_out_rows
+from tinylm.tokens.bigrams import frequent_bigrams
 from tinylm.tokens.encoded import EncodedTexts
+from tinylm.tokens.sequences import Indices, Sequences
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.classification import Classification, ClassificationData, train_classifier
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.settings import FinetuneSettings
 
 _LEAST_EPOCHS, _MOST_EPOCHS, _UPDATES = 3, 50, 1000
+_BIGRAM_MIN_COUNT, _MOST_BIGRAMS = 2, 100_000
 
 
 def default_learning_rate(shape: ModelConfig) -> float:
@@ -62,8 +66,9 @@ def finetune_member(
         InputError: a label has too few examples, the disk is too full, or the checkpoint is of another model.
     """
     seed = member_seed(settings.seed, index)
-    model = _start(start, len(task.labels), seed).to(processes.device)
-    sequences = EncodedTexts(task.train.texts, tokenizer, model.config.positions)
+    shape = read_config(start)[0] if isinstance(start, Path) else start
+    sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions)
+    model = _start(start, len(task.labels), seed, _bigrams(sequences, shape, settings)).to(processes.device)
     held_out = held_out_rows(task.train, settings.validation_fraction, seed)
     train, validation = (
         ClassificationData(sequences, task.train.labels, np.flatnonzero(part)) for part in (~held_out, held_out)
@@ -84,13 +89,21 @@ def finetune_member(
     train_classifier(workload, folder, task.labels, "validation accuracy", processes, progress)
 
 
-def _start(start: Path | ModelConfig, labels: int, seed: int) -> SequenceClassifier:
-    if isinstance(start, ModelConfig):
-        model = SequenceClassifier(start, labels)
-        initialise(model, seed)
-        return model
-    pretrained = load_masked_language_model(start)
-    model = SequenceClassifier(pretrained.config, labels)
+def _bigrams(sequences: Sequences, shape: ModelConfig, settings: FinetuneSettings) -> Indices:
+    """Codes of the bigrams that get vectors: those of the training texts, whose labels are not looked at."""
+    if not settings.bigrams:
+        return np.empty(0, np.int64)
+    return frequent_bigrams(sequences, shape.vocab_size, min_count=_BIGRAM_MIN_COUNT, most=_MOST_BIGRAMS)
+
+
+def _start(start: Path | ModelConfig, labels: int, seed: int, bigrams: Indices) -> SequenceClassifier:
+    pretrained = load_masked_language_model(start) if isinstance(start, Path) else None
+    shape = start if isinstance(start, ModelConfig) else pretrained.config
+    model = SequenceClassifier(replace(shape, bigrams=len(bigrams)), labels)
     initialise(model, seed)
-    model.encoder.load_state_dict(pretrained.encoder.state_dict())
+    if pretrained is not None:
+        # A base has no bigrams: the weights of these are not in it.
+        model.encoder.load_state_dict(pretrained.encoder.state_dict(), strict=not len(bigrams))
+    if model.encoder.embeddings.bigrams is not None:
+        model.encoder.embeddings.bigrams.set_codes(bigrams)
     return model

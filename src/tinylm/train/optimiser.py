@@ -1,10 +1,10 @@
 """AdamW (Loshchilov & Hutter, 2019), with its state as named tensors, and gradient clipping.
 
-A word embedding whose gradient is sparse gets lazy Adam: rows that no text of the batch uses keep their value and
+An embedding whose gradient is sparse gets lazy Adam: rows that no text of the batch uses keep their value and
 their moments, and there is no weight decay on it. All else is plain AdamW.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ class Optimiser:
     Args:
         model: its encoder is called `encoder`, and all else is its head.
         settings: weight decay of matrices, clipping.
-        sparse: parameters whose gradients are sparse.
+        sparse: parameters whose gradients are sparse, each with its learning rate as a multiple of the encoder's.
         head_lr_multiplier: learning rate of the head, as a multiple of the encoder's.
     """
 
@@ -32,9 +32,10 @@ class Optimiser:
         model: nn.Module,
         settings: TrainingSettings,
         *,
-        sparse: Sequence[nn.Parameter] = (),
+        sparse: Mapping[nn.Parameter, float] | None = None,
         head_lr_multiplier: float = 1.0,
     ) -> None:
+        sparse = sparse or {}
         self._sparse = {id(parameter) for parameter in sparse}
         named = dict(model.named_parameters())
         self._named = {name: p for name, p in named.items() if id(p) not in self._sparse}
@@ -56,7 +57,8 @@ class Optimiser:
             torch.optim.AdamW(groups, lr=0.0, betas=BETAS, eps=EPSILON, fused=True)
         ]
         if sparse:
-            self._optimisers.append(torch.optim.SparseAdam(list(sparse), lr=1e-3, betas=BETAS, eps=EPSILON))
+            sparse_groups = [{"params": [parameter], "rate": rate} for parameter, rate in sparse.items()]
+            self._optimisers.append(torch.optim.SparseAdam(sparse_groups, lr=1e-3, betas=BETAS, eps=EPSILON))
             self._named |= {name: p for name, p in named.items() if id(p) in self._sparse}
 
     def update(self, learning_rate: float) -> float:

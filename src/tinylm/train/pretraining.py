@@ -1,7 +1,7 @@
 """The workload of pre-training: sequences of a corpus, and the objectives of a recipe."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -151,10 +151,10 @@ class Pretraining(Workload):
         """The same on as many sequences that are trained on."""
         return self._mean_loss(self._fixed_training)
 
-    def sparse_parameters(self) -> Sequence[nn.Parameter]:
+    def sparse_parameters(self) -> Mapping[nn.Parameter, float]:
         """The word embedding, where only words of the batch are predicted among."""
         embeddings = self.model.encoder.embeddings
-        return [embeddings.word] if embeddings.sparse else []
+        return {embeddings.word: 1.0} if embeddings.sparse else {}
 
     def _mean_loss(self, batches: Sequence[Batch]) -> Measures:
         device = next(self.model.parameters()).device.type

@@ -141,6 +141,8 @@ class ClassificationSettings(TrainingSettings):
 class FinetuneSettings(ClassificationSettings):
     """Classification. Without budget, steps or epochs it takes 1,000 updates, in 3 epochs or more and 50 or fewer."""
 
+    bigrams: bool = False
+    """Give the pairs of neighbouring tokens that occur in the training texts vectors of their own."""
     label_smoothing: float = 0.1
     """Share of the target given to all classes alike (Szegedy et al., 2016, section 7)."""
     head_lr_multiplier: float = 5.0

@@ -1,7 +1,7 @@
 """What the trainer runs: a model with its batches, its loss and its validation."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -55,5 +55,5 @@ class Workload(ABC):
         return {}
 
     @abstractmethod
-    def sparse_parameters(self) -> Sequence[nn.Parameter]:
-        """The embeddings whose gradients are sparse."""
+    def sparse_parameters(self) -> Mapping[nn.Parameter, float]:
+        """The embeddings whose gradients are sparse, each with its learning rate as a multiple of the encoder's."""

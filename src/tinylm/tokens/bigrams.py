@@ -1,0 +1,53 @@
+"""Bigrams of token ids: their codes, and which of them occur in a set of sequences."""
+
+import numpy as np
+import numpy.typing as npt
+
+from tinylm.tokens.sequences import Indices, Sequences
+
+_CHUNK = 4096
+"""Sequences counted at a time."""
+
+
+def bigram_codes(ids: npt.NDArray[np.integer], vocab_size: int) -> Indices:
+    """A number for each token and the one before it: `previous * vocab_size + current`.
+
+    Args:
+        ids: (B, T); each sequence begins with [CLS], which stands nowhere else.
+        vocab_size: size of the vocabulary.
+
+    Returns:
+        (B, T) int64. The first token has none before it; its number is that of no bigram that occurs.
+    """
+    previous = np.zeros(ids.shape, np.int64)
+    previous[:, 1:] = ids[:, :-1]
+    return previous * vocab_size + ids
+
+
+def frequent_bigrams(sequences: Sequences, vocab_size: int, *, min_count: int, most: int) -> Indices:
+    """Codes of the bigrams that occur often enough, padding left out.
+
+    Args:
+        sequences: n of them.
+        vocab_size: size of the vocabulary.
+        min_count: occurrences of each at least.
+        most: how many to keep, the most frequent ones; of equal ones those of smaller code.
+
+    Returns:
+        (bigrams,) rising.
+    """
+    found = np.empty(0, np.int64)
+    counts = np.empty(0, np.int64)
+    lengths = sequences.lengths
+    for start in range(0, len(sequences), _CHUNK):
+        chosen = np.arange(start, min(start + _CHUNK, len(sequences)))
+        ids = sequences.fetch(chosen)
+        columns = np.arange(ids.shape[1])
+        real = (columns > 0) & (columns < lengths[chosen][:, None])
+        new, new_counts = np.unique(bigram_codes(ids, vocab_size)[real], return_counts=True)
+        both = np.concatenate([found, new])
+        found, where = np.unique(both, return_inverse=True)
+        counts = np.bincount(where, np.concatenate([counts, new_counts]), len(found)).astype(np.int64)
+    frequent = np.flatnonzero(counts >= min_count)
+    order = np.argsort(-counts[frequent], kind="stable")[:most]
+    return np.sort(found[frequent[order]])
