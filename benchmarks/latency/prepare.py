@@ -132,13 +132,14 @@ class _Workshop:
 
     def _committee(self, what: str, folder: Path) -> None:
         from tinylm.committee.files import member_names, write_committee
+        from tinylm.committee.voting import PLAIN
 
         shape, count, positions = _match(r"(.+)x(\d+)(?:@(\d+))?", what)
         names = member_names(int(count))
         for number, name in enumerate(names):
             member = self.make(f"checkpoints/{shape}-{number}@{positions or LENGTH}")
             (folder / name).symlink_to(member.resolve(), target_is_directory=True)
-        write_committee(folder, names, self._task(_TASKS[0])["labels"], "probability")
+        write_committee(folder, names, self._task(_TASKS[0])["labels"], PLAIN)
 
     def _artefact(self, what: str, folder: Path) -> None:
         committee, precision = _match(r"(.+)-(int8|int4|float32)", what)
@@ -211,7 +212,7 @@ def make_artefact(committee: Path, folder: Path, precision: Any) -> None:
     from tinylm.runtime.loading import open_checkpoint
 
     checkpoint = open_checkpoint(committee)
-    graph = build_graph(checkpoint.members, checkpoint.vote, precision)
+    graph = build_graph(checkpoint.members, checkpoint.voting, precision)
     write(folder, checkpoint, graph.SerializeToString(), precision)
 
 

@@ -14,6 +14,7 @@ import pytest
 from cli_fixtures import FINETUNE, SMALL, call, contents, rows, write_csv, write_help_desk
 
 from tinylm.committee.files import read_committee, write_committee
+from tinylm.committee.voting import PLAIN
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "BAD_INPUT.md"
 LABELS = rows(60, 1)
@@ -258,7 +259,7 @@ def _committee() -> None:
     """Two members, alike."""
     shutil.copytree("model", "committee")
     shutil.copytree("committee/member-0", "committee/member-1")
-    write_committee(Path("committee"), ["member-0", "member-1"], read_committee(Path("model")).labels, "probability")
+    write_committee(Path("committee"), ["member-0", "member-1"], read_committee(Path("model")).labels, PLAIN)
 
 
 @prepared

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinylm.committee.voting import accuracy_by_size, disagreement, vote
+from tinylm.committee.voting import Voting, accuracy_by_size, disagreement, vote
 from tinylm.core.errors import InputError
 
 
@@ -28,7 +28,7 @@ def test_logit_vote_is_the_softmax_of_the_mean_logit():
     logits = np.random.default_rng(0).normal(size=(3, 5, 4), scale=3)
     softmax = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     mean = logits.mean(0)
-    np.testing.assert_allclose(vote(softmax, "logit"), np.exp(mean) / np.exp(mean).sum(-1, keepdims=True))
+    np.testing.assert_allclose(vote(softmax, Voting("logit")), np.exp(mean) / np.exp(mean).sum(-1, keepdims=True))
 
 
 def test_logit_vote_of_members_that_rule_out_everything_is_finite():
@@ -37,9 +37,9 @@ def test_logit_vote_of_members_that_rule_out_everything_is_finite():
 
 @given(votes_of_any_shape, st.sampled_from(["probability", "logit"]))
 def test_vote_is_a_distribution_that_ignores_the_order_of_members(votes, how):
-    pooled = vote(votes, how)
+    pooled = vote(votes, Voting(how))
     np.testing.assert_allclose(pooled.sum(-1), 1)
-    np.testing.assert_allclose(pooled, vote(votes[::-1], how), atol=1e-12)
+    np.testing.assert_allclose(pooled, vote(votes[::-1], Voting(how)), atol=1e-12)
 
 
 @given(votes_of_any_shape)
@@ -64,7 +64,7 @@ def test_accuracy_by_size_averages_over_all_subsets(how):
     assert [entry.subsets for entry in sizes] == [5, 10, 10, 5, 1]
     for entry in sizes:
         accuracies = [
-            np.mean(vote(votes[list(subset)], how).argmax(-1) == labels)
+            np.mean(vote(votes[list(subset)], Voting(how)).argmax(-1) == labels)
             for subset in combinations(range(5), entry.size)
         ]
         assert entry.mean == pytest.approx(np.mean(accuracies))

@@ -9,6 +9,7 @@ import pytest
 from voters import LABELS, torch_votes, write_member, write_voters
 
 from tinylm.committee import voting
+from tinylm.committee.voting import PLAIN, Voting
 from tinylm.core.errors import InputError
 from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
 from tinylm.model.front_ends.depthwise import DepthwiseFrontEnd
@@ -93,9 +94,19 @@ def test_a_vote_of_logits_is_the_geometric_mean(tokenizer, texts, tmp_path):
     geometric = np.exp(np.log(torch_votes(folder, texts)).mean(0))
     geometric /= geometric.sum(1, keepdims=True)
     for opened in (load(folder), load(tmp_path / "artefact")):
-        assert opened.vote == "logit"
+        assert opened.voting == Voting("logit")
         np.testing.assert_allclose(opened.predict_proba(texts), geometric, atol=1e-5)
         assert np.abs(opened.votes(texts).mean(0) - geometric).max() > 0.01
+
+
+@pytest.mark.parametrize("how", ["probability", "logit"])
+def test_a_temperature_is_applied_by_arrays_and_by_the_graph(tokenizer, texts, tmp_path, how):
+    folder = write_voters(tmp_path / "committee", [(tokenizer, {})] * 2, how, temperature=2.5)
+    export(folder, tmp_path / "artefact")
+    expected = voting.vote(torch_votes(folder, texts), Voting(how, 2.5))
+    for opened in (load(folder), load(tmp_path / "artefact")):
+        assert opened.voting == Voting(how, 2.5)
+        np.testing.assert_allclose(opened.predict_proba(texts), expected, atol=1e-5)
 
 
 def test_a_text_a_collection_and_an_iterator_are_answered_in_kind(mixed, texts):
@@ -260,7 +271,7 @@ def test_words_and_the_row_have_the_same_tokens(tokenizer, documents):
 def test_a_saved_model_says_the_same(mixed, texts, tmp_path):
     mixed.save(tmp_path / "new" / "model")
     opened = load(str(tmp_path / "new" / "model"))
-    assert (len(opened), opened.labels, opened.vote) == (4, LABELS, "probability")
+    assert (len(opened), opened.labels, opened.voting) == (4, LABELS, PLAIN)
     assert np.array_equal(opened.votes(texts), mixed.votes(texts))
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from voters import write_member
 
+from tinylm.committee.voting import PLAIN, Voting
 from tinylm.exporting.graph import build_graph
 from tinylm.exporting.quantise import quantized_blocks, quantized_rows
 from tinylm.model.checkpoint import load_classifier
@@ -55,7 +56,7 @@ def by_torch(folder, rows):
 
 
 def onnx_engine(folded, precision="float32"):
-    return OnnxBackend(build_graph(folded, "probability", precision).SerializeToString(), 1, 1)
+    return OnnxBackend(build_graph(folded, PLAIN, precision).SerializeToString(), 1, 1)
 
 
 @pytest.mark.parametrize("lengths", [(2,), (3,), (32,), (9, 9), (2, 17, 32)], ids=str)
@@ -63,7 +64,7 @@ def test_arrays_and_graph_say_what_torch_says(member, tokenizer, lengths):
     rows, folded = batch(tokenizer.vocab_size, *lengths), [fold_member(member)]
     expected = by_torch(member, rows)
     assert expected.std() > 0.01, "a model without opinions proves nothing"
-    for engine in (NumpyBackend(folded, "probability", 1), onnx_engine(folded)):
+    for engine in (NumpyBackend(folded, PLAIN, 1), onnx_engine(folded)):
         found = engine.forward([rows])
         np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
         np.testing.assert_allclose(found.votes[:, 0], expected, atol=1e-5)
@@ -98,14 +99,14 @@ def test_attention_is_that_of_the_last_layer(tokenizer, tmp_path):
         scores = (query[:, :, :1] @ key.transpose(2, 3) / 8**0.5).masked_fill(~mask[:, None, None, :], -torch.inf)
         expected = scores.softmax(-1)[:, :, 0].mean(1).numpy()
     folded = [fold_member(folder)]
-    for engine in (NumpyBackend(folded, "probability", 1), onnx_engine(folded)):
+    for engine in (NumpyBackend(folded, PLAIN, 1), onnx_engine(folded)):
         (found,) = engine.forward([rows]).attention
         np.testing.assert_allclose(found[:, 0], expected, atol=1e-6)
         assert (found[:, 0][rows.mask == 0] == 0).all()
 
 
 def test_the_graph_is_valid_and_free_of_shapes(member):
-    graph = build_graph([fold_member(member)] * 2, "logit", "float32")
+    graph = build_graph([fold_member(member)] * 2, Voting("logit"), "float32")
     onnx.checker.check_model(graph, full_check=False)
     inputs = {i.name: [d.dim_param for d in i.type.tensor_type.shape.dim] for i in graph.graph.input}
     assert inputs == {"input_ids": ["batch", "tokens"], "attention_mask": ["batch", "tokens"]}

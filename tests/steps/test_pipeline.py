@@ -218,7 +218,7 @@ def pupil(desk, teacher) -> Path:
 def test_a_committee_is_distilled_into_one_of_one_that_answers(pupil, teacher):
     one, many = tinylm.load(pupil), tinylm.load(teacher)
     assert (len(one), len(many)) == (1, 2)
-    assert (one.labels, one.vote) == (many.labels, "logit")
+    assert (one.labels, one.voting.vote) == (many.labels, "logit")
     answers = one.predict_proba(TEXTS)
     assert answers.min() > 0 and answers.sum(1) == pytest.approx(1, abs=1e-6)
 
@@ -326,7 +326,7 @@ def test_each_pupil_begins_with_its_own_member_and_they_vote_as_their_teacher(te
     heard = Heard()
     both = tinylm.distill(teacher, desk / "notes.txt", **asked, members=2, resume=True, progress=heard)
     np.testing.assert_allclose(both.votes(TEXTS), votes, atol=1e-6)
-    assert both.vote == "logit"
+    assert both.voting.vote == "logit"
     assert heard.said[0] == f"member 0 is distilled already: {tmp_path / 'out' / 'member-0'}"
     assert heard.said[1].startswith("distilling into member 1: 1 updates in ")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tinylm.committee.voting import PLAIN
 from tinylm.runtime.predictions import Explanation, Predictions, Word
 from tinylm.serving import stopping
 from tinylm.serving.app import create_app
@@ -31,7 +32,7 @@ class FakeClassifier:
         seconds: that a call takes.
     """
 
-    vote = "probability"
+    voting = PLAIN
     threads = 1
 
     def __init__(self, labels: tuple[str, ...] = LABELS, members: int = 3, seconds: float = 0.0) -> None:

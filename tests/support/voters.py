@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from tinylm.committee.files import member_names, read_committee, write_committee
+from tinylm.committee.voting import Voting
 from tinylm.model.checkpoint import load_classifier, save_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import SequenceClassifier
@@ -40,11 +41,11 @@ def write_member(folder: Path, tokenizer, seed: int, labels=LABELS, spread: floa
     return folder
 
 
-def write_voters(folder: Path, members, vote="probability") -> Path:
+def write_voters(folder: Path, members, vote="probability", temperature=1.0) -> Path:
     """Write a committee; a member is (tokenizer, changes of its shape)."""
     for seed, (name, (tokenizer, changes)) in enumerate(zip(member_names(len(members)), members, strict=True)):
         write_member(folder / name, tokenizer, seed, **changes)
-    write_committee(folder, member_names(len(members)), LABELS, vote)
+    write_committee(folder, member_names(len(members)), LABELS, Voting(vote, temperature))
     return folder
 
 

@@ -263,7 +263,7 @@ def _evaluate_and_compare(
     rows = []
     if compare:
         base = open_base(step.base).first(len(committee))
-        rows = compare_with_baselines(output, base, measured, task, step.settings, committee.vote, progress)
+        rows = compare_with_baselines(output, base, measured, task, step.settings, committee.voting.vote, progress)
     if json_output:
         out.print_json(data={**measured.as_json(committee.labels), "rows": [asdict(row) for row in rows]})
         return

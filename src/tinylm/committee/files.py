@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tinylm.committee.voting import Vote
+from tinylm.committee.voting import Voting
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_json
 
@@ -19,12 +19,12 @@ class CommitteeFile:
     Attributes:
         members: names of their folders.
         labels: names of the classes.
-        vote: `probability` averages probabilities, `logit` averages logits.
+        voting: how they vote.
     """
 
     members: tuple[str, ...]
     labels: tuple[str, ...]
-    vote: Vote
+    voting: Voting
 
 
 def member_names(count: int) -> list[str]:
@@ -32,9 +32,9 @@ def member_names(count: int) -> list[str]:
     return [f"member-{index}" for index in range(count)]
 
 
-def write_committee(folder: Path, members: Sequence[str], labels: Sequence[str], vote: Vote) -> None:
+def write_committee(folder: Path, members: Sequence[str], labels: Sequence[str], voting: Voting) -> None:
     """Write the `committee.json` that makes a folder of members a committee."""
-    write_json(folder / COMMITTEE, {"members": list(members), "labels": list(labels), "vote": vote})
+    write_json(folder / COMMITTEE, {"members": list(members), "labels": list(labels), **asdict(voting)})
 
 
 def read_committee(folder: Path) -> CommitteeFile:
@@ -48,8 +48,10 @@ def read_committee(folder: Path) -> CommitteeFile:
         stored = json.loads(path.read_text(encoding="utf-8"))
         names_and_labels = (stored["members"], stored["labels"])
         are_names = all(isinstance(x, list) and x and all(isinstance(y, str) for y in x) for x in names_and_labels)
-        if are_names and stored["vote"] in ("probability", "logit"):
-            return CommitteeFile(tuple(stored["members"]), tuple(stored["labels"]), stored["vote"])
+        # A committee of before there was a temperature has none.
+        voting = Voting(stored["vote"], stored.get("temperature", 1.0))
+        if are_names and voting.vote in ("probability", "logit") and voting.temperature > 0:
+            return CommitteeFile(tuple(stored["members"]), tuple(stored["labels"]), voting)
     except (ValueError, KeyError, TypeError):
         pass
     raise InputError(f"{path} does not describe a committee; train or copy the model again")

@@ -22,6 +22,21 @@ _SMALLEST = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True)
+class Voting:
+    """How the predictions of the members become one."""
+
+    vote: Vote = "probability"
+    """`probability` averages probabilities, `logit` logits."""
+    temperature: float = 1.0
+    """What the logits of the average are divided by (Guo et al., 2017): above 1, the committee is less sure of itself
+    than the average is. The most probable class stays."""
+
+
+PLAIN = Voting()
+"""The mean of the probabilities, as it is."""
+
+
+@dataclass(frozen=True)
 class SizeAccuracy:
     """Accuracy of committees of one size, over subsets of the members there are.
 
@@ -39,13 +54,14 @@ class SizeAccuracy:
     std: float
 
 
-def vote(votes: npt.ArrayLike, how: Vote = "probability") -> npt.NDArray[np.float64]:
+def vote(votes: npt.ArrayLike, voting: Voting = PLAIN) -> npt.NDArray[np.float64]:
     """The committee's prediction.
 
     Args:
         votes: shape (members, texts, classes), probabilities.
-        how: `"probability"` for the mean probability; `"logit"` for the softmax of the mean logit, which is
-            the normalised geometric mean of the probabilities: one confident "no" weighs more there.
+        voting: with `"probability"` it is the mean probability; with `"logit"` the softmax of the mean logit, which is
+            the normalised geometric mean of the probabilities: one confident "no" weighs more there. Then its
+            temperature is applied.
 
     Returns:
         Probabilities of shape (texts, classes).
@@ -53,8 +69,14 @@ def vote(votes: npt.ArrayLike, how: Vote = "probability") -> npt.NDArray[np.floa
     Raises:
         InputError: the votes have another shape or are not probabilities.
     """
-    scores = _scores(_checked(votes), how).mean(axis=0)
-    unnormalised = scores if how == "probability" else np.exp(scores - scores.max(axis=-1, keepdims=True))
+    mean = _scores(_checked(votes), voting.vote).mean(axis=0)
+    return apply_temperature(_log(mean) if voting.vote == "probability" else mean, voting.temperature)
+
+
+def apply_temperature(logits: npt.NDArray[np.floating], temperature: float) -> npt.NDArray[np.float64]:
+    """Probabilities of logits (..., classes), which may be logarithms of probabilities, divided by the temperature."""
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    unnormalised = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return np.asarray(unnormalised / unnormalised.sum(axis=-1, keepdims=True))
 
 
@@ -131,8 +153,12 @@ def _checked(votes: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def _scores(votes: npt.NDArray[np.float64], how: Vote) -> npt.NDArray[np.float64]:
+    return votes if how == "probability" else _log(votes)
+
+
+def _log(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     # A floor in place of log 0: with -inf, members that rule out every class between them would leave 0/0.
-    return votes if how == "probability" else np.log(np.maximum(votes, _SMALLEST))
+    return np.asarray(np.log(np.maximum(probabilities, _SMALLEST)))
 
 
 def _entropy(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

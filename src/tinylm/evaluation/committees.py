@@ -63,8 +63,8 @@ def evaluate_committee(committee: Classifier, examples: Examples) -> CommitteeEv
     """Measure a committee on examples whose labels are positions in `committee.labels`."""
     votes = committee.votes(examples.texts)
     return CommitteeEvaluation(
-        committee=metrics.evaluate(voting.vote(votes, committee.vote), examples.labels),
+        committee=metrics.evaluate(voting.vote(votes, committee.voting), examples.labels),
         members=tuple(float(np.mean(vote.argmax(1) == examples.labels)) for vote in votes),
-        sizes=tuple(voting.accuracy_by_size(votes, examples.labels, committee.vote)),
+        sizes=tuple(voting.accuracy_by_size(votes, examples.labels, committee.voting.vote)),
         disagreement=float(voting.disagreement(votes).mean()),
     )

@@ -35,7 +35,7 @@ class OutOfFoldExamples:
         predicted = np.empty(len(self.examples), np.int64)
         for members in np.unique(self.out_of_fold, axis=1).T:
             texts = (self.out_of_fold == members[:, None]).all(axis=0)
-            predicted[texts] = voting.vote(votes[members][:, texts], committee.vote).argmax(1)
+            predicted[texts] = voting.vote(votes[members][:, texts], committee.voting).argmax(1)
         return predicted
 
 

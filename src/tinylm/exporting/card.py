@@ -74,7 +74,7 @@ def _facts(checkpoint: Checkpoint, record: Mapping[str, Any], precision: WeightP
     shown = ", ".join(f"`{label}`" for label in labels[:_SHOWN])
     more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
     longest = " or ".join(str(n) for n in sorted({vocabulary.positions for vocabulary in checkpoint.vocabularies}))
-    averaged = "probabilities" if checkpoint.vote == "probability" else "logits"
+    averaged = "probabilities" if checkpoint.voting.vote == "probability" else "logits"
     yield f"- **Labels** ({len(labels)}): {shown}{more}."
     yield f"- **Members**: {len(checkpoint.members)}; their {averaged} are averaged."
     for index in range(len(checkpoint.members)):

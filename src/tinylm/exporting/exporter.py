@@ -103,7 +103,7 @@ def export_committee(
 
 
 def _graph(checkpoint: Checkpoint, precision: WeightPrecision) -> bytes:
-    graph = build_graph(checkpoint.members, checkpoint.vote, precision)
+    graph = build_graph(checkpoint.members, checkpoint.voting, precision)
     if graph.ByteSize() >= _LARGEST:
         raise InputError(
             f"{len(checkpoint.members)} members make a graph of {graph.ByteSize() / 1e9:.1f} GB, and one file of ONNX "
@@ -131,7 +131,8 @@ def write(folder: Path, checkpoint: Checkpoint, graph: bytes, precision: WeightP
         Artefact(
             members=len(checkpoint.members),
             labels=checkpoint.labels,
-            vote=checkpoint.vote,
+            vote=checkpoint.voting.vote,
+            temperature=checkpoint.voting.temperature,
             precision=precision,
             positions=tuple(vocabulary.positions for vocabulary in vocabularies),
             batch_tokens=checkpoint.batch_tokens,

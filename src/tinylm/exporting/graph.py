@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tinylm.committee.voting import Vote
+from tinylm.committee.voting import Voting
 from tinylm.exporting.bigram_index import BigramIndex
 from tinylm.exporting.quantise import BITS, quantized_blocks, quantized_rows
 from tinylm.model.operations import Array, Bigrams, Linear, Norm, TokenBatch
@@ -106,6 +106,13 @@ class GraphOperations:
 
     def multiply(self, x: str, y: str) -> str:
         return self._node("Mul", x, y)
+
+    def scale(self, x: str, factor: float) -> str:
+        return self.multiply(x, self._constant(np.array(factor, np.float32), "factor"))
+
+    def log(self, x: str) -> str:
+        smallest = self._constant(np.array(np.finfo(np.float32).tiny), "smallest")
+        return self._node("Log", self._node("Max", x, smallest))
 
     def gelu(self, x: str) -> str:
         return self._node("Gelu", x)
@@ -200,7 +207,7 @@ class GraphOperations:
         return self._made[key]
 
 
-def build_graph(members: Sequence[FoldedMember], vote: Vote, precision: WeightPrecision) -> onnx.ModelProto:
+def build_graph(members: Sequence[FoldedMember], voting: Voting, precision: WeightPrecision) -> onnx.ModelProto:
     """One graph for a committee.
 
     Its inputs, for each of `runtime.forward.groups(members)`, are `input_ids` and `attention_mask` (batch, tokens),
@@ -213,7 +220,7 @@ def build_graph(members: Sequence[FoldedMember], vote: Vote, precision: WeightPr
     ids, masks, attention = (input_names(kind, count) for kind in ("input_ids", "attention_mask", "attention"))
     tokens = input_names("tokens", count)
     batches = [TokenBatch(*pair) for pair in zip(ids, masks, strict=True)]
-    outputs = forward_committee(operations, members, vote, batches)
+    outputs = forward_committee(operations, members, voting, batches)
     labels = len(members[0].labels)
     shapes: dict[str, list[str | int]] = {
         "probabilities": ["batch", labels],

@@ -42,7 +42,7 @@ def largest_difference(checkpoint: Checkpoint, backend: Backend) -> float:
             for index in group:
                 with torch.inference_mode():
                     votes[index] = models[index](ids, mask).double().softmax(1).numpy()
-        vote = voting.vote(votes, checkpoint.vote)
+        vote = voting.vote(votes, checkpoint.voting)
         differences += [np.abs(found_votes - votes).max(), np.abs(found.probabilities - vote).max()]
     # np.max keeps NaN, and the built-in max may not.
     return float(np.max(differences))

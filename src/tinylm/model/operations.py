@@ -106,6 +106,12 @@ class Operations(Protocol[Value]):
     def multiply(self, x: Value, y: Value) -> Value:
         """Product, element by element."""
 
+    def scale(self, x: Value, factor: float) -> Value:
+        """Product with a constant."""
+
+    def log(self, x: Value) -> Value:
+        """Natural logarithm of positive numbers."""
+
     def gelu(self, x: Value) -> Value:
         """X times the normal distribution function of x, exact (by erf)."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tinylm.committee.files import COMMITTEE, read_committee
-from tinylm.committee.voting import Vote
+from tinylm.committee.voting import Vote, Voting
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_json
 from tinylm.core.runs import RUN, names_in
@@ -35,10 +35,11 @@ class Artefact:
     Attributes:
         members: how many vote.
         labels: names of the classes.
-        vote: how they vote; the graph has it built in.
+        vote: what of their predictions is averaged; the graph has it built in.
         precision: of the weights.
         positions: tokens in a row at most, for each vocabulary.
         batch_tokens: padded tokens that a batch should have at most.
+        temperature: of the average, likewise built in.
     """
 
     members: int
@@ -47,6 +48,12 @@ class Artefact:
     precision: WeightPrecision
     positions: tuple[int, ...]
     batch_tokens: int
+    temperature: float = 1.0
+
+    @property
+    def voting(self) -> Voting:
+        """How they vote."""
+        return Voting(self.vote, self.temperature)
 
 
 def vocabulary_folders(folder: Path, count: int) -> list[Path]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tinylm.committee.voting import Vote
+from tinylm.committee.voting import Voting
 from tinylm.core.errors import InputError
 from tinylm.model.operations import TokenBatch
 from tinylm.runtime.blas import limit_threads
@@ -27,17 +27,17 @@ class NumpyBackend:
 
     Args:
         members: the voters.
-        vote: how they vote.
+        voting: how they vote.
         threads: that matrix products use at most; see `blas.limit_threads` for calls that overlap.
     """
 
-    def __init__(self, members: "Sequence[FoldedMember]", vote: Vote, threads: int) -> None:
-        self._members, self._vote, self._threads = members, vote, threads
+    def __init__(self, members: "Sequence[FoldedMember]", voting: Voting, threads: int) -> None:
+        self._members, self._voting, self._threads = members, voting, threads
 
     def forward(self, batches: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
         """See `Backend`."""
         with limit_threads(self._threads):
-            return forward_committee(NumpyOperations(), self._members, self._vote, batches)
+            return forward_committee(NumpyOperations(), self._members, self._voting, batches)
 
 
 class OnnxBackend:

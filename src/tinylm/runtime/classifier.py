@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinylm.committee.files import COMMITTEE
-from tinylm.committee.voting import Vote
+from tinylm.committee.voting import Voting
 from tinylm.core.errors import InputError
 from tinylm.core.files import new_folder
 from tinylm.model.operations import TokenBatch
@@ -50,7 +50,7 @@ class Classifier:
 
     Attributes:
         labels: names of the classes.
-        vote: `probability` averages the members' probabilities, `logit` their logits.
+        voting: how they vote.
         threads: processor threads that one call uses.
     """
 
@@ -61,14 +61,14 @@ class Classifier:
         *,
         members: int,
         labels: tuple[str, ...],
-        vote: Vote,
+        voting: Voting,
         threads: int,
         batch_tokens: int,
         files: Sequence[Path],
     ) -> None:
         self._backend, self._vocabularies = backend, tuple(vocabularies)
         self._members, self._batch_tokens, self._files = members, batch_tokens, tuple(files)
-        self.labels, self.vote, self.threads = labels, vote, threads
+        self.labels, self.voting, self.threads = labels, voting, threads
 
     def __len__(self) -> int:
         return self._members

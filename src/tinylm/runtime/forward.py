@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-from tinylm.committee.voting import Vote
+from tinylm.committee.voting import PLAIN, Voting
 from tinylm.model.operations import Array, Operations, TokenBatch, Value
 from tinylm.runtime.fold import Block, FixedQuery, FoldedMember, Layer, Read, TextQuery
 
@@ -43,14 +43,14 @@ def input_names(kind: str, count: int) -> list[str]:
 
 
 def forward_committee(
-    operations: Operations[Value], members: Sequence[FoldedMember], vote: Vote, batches: Sequence[TokenBatch[Value]]
+    operations: Operations[Value], members: Sequence[FoldedMember], voting: Voting, batches: Sequence[TokenBatch[Value]]
 ) -> Outputs[Value]:
     """What a committee computes of texts.
 
     Args:
         operations: how to compute.
         members: the voters.
-        vote: `probability` averages probabilities, `logit` logits.
+        voting: how they vote.
         batches: the texts, once for each of `groups(members)`.
     """
     logits: dict[int, Value] = {}
@@ -64,10 +64,14 @@ def forward_committee(
     side_by_side = operations.concatenate([logits[index] for index in range(len(members))])
     by_member = operations.reshape(side_by_side, 0, len(members), -1)
     votes = operations.softmax(by_member)
-    if vote == "probability":
+    if voting == PLAIN:
         probabilities = operations.mean(votes, keep=False)
+    elif voting.vote == "probability":
+        logits_of_mean = operations.log(operations.mean(votes, keep=False))
+        probabilities = operations.softmax(operations.scale(logits_of_mean, 1 / voting.temperature))
     else:
-        probabilities = operations.softmax(operations.mean(by_member, keep=False))
+        mean = operations.mean(by_member, keep=False)
+        probabilities = operations.softmax(operations.scale(mean, 1 / voting.temperature))
     return Outputs(probabilities, votes, tuple(attention))
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm.committee.files import COMMITTEE, read_committee
-from tinylm.committee.voting import Vote
+from tinylm.committee.voting import PLAIN, Voting
 from tinylm.core.errors import InputError
 from tinylm.core.runs import RUN
 from tinylm.model.layout import CONFIG
@@ -25,13 +25,13 @@ class Checkpoint:
     Attributes:
         members: the voters, folded.
         folders: where each is.
-        vote: how they vote.
+        voting: how they vote.
         files: all that makes the model.
     """
 
     members: tuple[FoldedMember, ...]
     folders: tuple[Path, ...]
-    vote: Vote
+    voting: Voting
     files: tuple[Path, ...]
 
     @property
@@ -57,7 +57,7 @@ class Checkpoint:
             self.vocabularies,
             members=len(self.members),
             labels=self.labels,
-            vote=self.vote,
+            voting=self.voting,
             threads=threads,
             batch_tokens=self.batch_tokens,
             files=self.files,
@@ -80,7 +80,7 @@ def load(folder: str | Path, threads: int = 1) -> Classifier:
     if (folder / ARTEFACT).is_file():
         return _open_artefact(folder, threads)
     checkpoint = open_checkpoint(folder)
-    return checkpoint.classifier(NumpyBackend(checkpoint.members, checkpoint.vote, threads), threads)
+    return checkpoint.classifier(NumpyBackend(checkpoint.members, checkpoint.voting, threads), threads)
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -96,9 +96,9 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         for path, member in zip(folders, members, strict=True):
             if member.labels != stored.labels:
                 raise InputError(f"{path} has other labels than its committee; train or copy the model again")
-        return Checkpoint(members, folders, stored.vote, _present(folder / COMMITTEE, *folders, folder / RUN))
+        return Checkpoint(members, folders, stored.voting, _present(folder / COMMITTEE, *folders, folder / RUN))
     if (folder / CONFIG).is_file():
-        return Checkpoint((fold_member(folder),), (folder,), "probability", _present(*sorted(folder.iterdir())))
+        return Checkpoint((fold_member(folder),), (folder,), PLAIN, _present(*sorted(folder.iterdir())))
     if not folder.is_dir():
         raise InputError(f"there is no model at {folder}; give the folder that `tinylm train -o` wrote")
     raise InputError(
@@ -120,7 +120,7 @@ def _open_artefact(folder: Path, threads: int) -> Classifier:
         vocabularies,
         members=artefact.members,
         labels=artefact.labels,
-        vote=artefact.vote,
+        voting=artefact.voting,
         threads=threads,
         batch_tokens=artefact.batch_tokens,
         files=_present(*sorted(folder.iterdir())),

@@ -62,6 +62,12 @@ class NumpyOperations:
     def multiply(self, x: Values, y: Values) -> Values:
         return np.asarray(x * y)
 
+    def scale(self, x: Values, factor: float) -> Values:
+        return np.asarray(x * np.float32(factor))
+
+    def log(self, x: Values) -> Values:
+        return np.asarray(np.log(np.maximum(x, np.finfo(np.float32).tiny)))
+
     def gelu(self, x: Values) -> Values:
         z = np.abs(x) * np.float32(np.sqrt(0.5))
         t = 1 / (1 + np.float32(_ERF_SCALE) * z)

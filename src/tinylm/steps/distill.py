@@ -108,7 +108,7 @@ class Distill:
             # Only where texts are missing in the token file is the corpus tokenised again, to see which.
             targets = soft.of_readable(corpus, tokenizer) if tokens.meta.unreadable else soft.probabilities
             distill_member(target, index, start, sequences, targets, self.settings, join_processes(), progress)
-        write_committee(output, member_names(self.members), committee.labels, committee.vote)
+        write_committee(output, member_names(self.members), committee.labels, committee.voting)
         shutil.rmtree(output / _TARGETS, ignore_errors=True)
         return load(output)
 

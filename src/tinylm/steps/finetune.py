@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from tinylm.committee.files import member_names, write_committee
-from tinylm.committee.voting import Vote
+from tinylm.committee.voting import Vote, Voting
 from tinylm.core.progress import Progress, Silent
 from tinylm.core.runs import claim
 from tinylm.model.config import ModelConfig
@@ -130,7 +130,7 @@ def finetune_committee(
         member = members[index]
         start: Path | ModelConfig = read_config(member)[0] if from_scratch else member
         finetune_member(target, index, start, load_tokenizer(member), task, settings, join_processes(), progress)
-    write_committee(folder, member_names(len(members)), task.labels, vote)
+    write_committee(folder, member_names(len(members)), task.labels, Voting(vote))
     return load(folder)
 
 

@@ -68,7 +68,7 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
     committee = step.run(output, task=task, resume=resume, progress=progress)
     base = open_base(output)
     measured = evaluate_committee(committee, task.test)
-    rows = compare(output, base, measured, task, finetuning, committee.vote, progress)
+    rows = compare(output, base, measured, task, finetuning, committee.voting.vote, progress)
     _write_labels(output / LABELS, task)
     question = "'Fit a logistic regression classifier to the training data.'"
     model, labels = shlex.quote(str(output)), shlex.quote(str(output / LABELS))

@@ -97,12 +97,12 @@ def _bigrams(sequences: Sequences, shape: ModelConfig, settings: FinetuneSetting
 
 
 def _start(start: Path | ModelConfig, labels: int, seed: int, bigrams: Indices) -> SequenceClassifier:
-    pretrained = load_masked_language_model(start) if isinstance(start, Path) else None
-    shape = start if isinstance(start, ModelConfig) else pretrained.config
+    pretrained = None if isinstance(start, ModelConfig) else load_masked_language_model(start)
+    shape = start if isinstance(start, ModelConfig) else read_config(start)[0]
     model = SequenceClassifier(replace(shape, bigrams=len(bigrams)), labels)
     initialise(model, seed)
     if pretrained is not None:
-        # A base has no bigrams: the weights of these are not in it.
+        # A base has no bigrams: their vectors stay as they are.
         model.encoder.load_state_dict(pretrained.encoder.state_dict(), strict=not len(bigrams))
     if model.encoder.embeddings.bigrams is not None:
         model.encoder.embeddings.bigrams.set_codes(bigrams)
