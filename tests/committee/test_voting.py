@@ -32,7 +32,7 @@ def test_logit_vote_is_the_softmax_of_the_mean_logit():
 
 
 def test_logit_vote_of_members_that_rule_out_everything_is_finite():
-    np.testing.assert_allclose(vote([[[1.0, 0.0]], [[0.0, 1.0]]], "logit"), [[0.5, 0.5]])
+    np.testing.assert_allclose(vote([[[1.0, 0.0]], [[0.0, 1.0]]], Voting("logit")), [[0.5, 0.5]])
 
 
 @given(votes_of_any_shape, st.sampled_from(["probability", "logit"]))
