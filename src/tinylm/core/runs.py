@@ -91,6 +91,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     for key in _SETTINGS:
         if isinstance(record.get(key), dict):
             record[key] = with_current_names(record[key])
+    # What was fine-tuned before there were bigrams has none.
+    if "task" in record and isinstance(record.get("settings"), dict):
+        record["settings"].setdefault("bigrams", False)
     return record
 
 
