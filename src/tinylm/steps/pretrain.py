@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,9 +23,11 @@ from tinylm.steps.base import (
     require_training,
 )
 from tinylm.steps.flags import CORPUS, MEMBERS, NO_FLAG, PRETRAINING
+from tinylm.steps.side_by_side import run_side_by_side
 from tinylm.text.corpus import Corpus, CorpusSource
 from tinylm.tokens.encoding import tokenise
 from tinylm.tokens.loading import load_tokenizer
+from tinylm.tokens.token_file import TokenFile
 from tinylm.tokens.vocabulary import train_tokenizer
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.settings import PretrainSettings
@@ -92,7 +95,6 @@ class Pretrain:
         """
         require_training("tinylm.pretrain")
         from tinylm.train.distributed import join_processes
-        from tinylm.train.pretrain import pretrain_member
 
         processes = join_processes()
         progress = progress if processes.is_main and progress else Silent()
@@ -102,16 +104,15 @@ class Pretrain:
         folder = output_folder(output, "bases", record)
         with processes.main_process_first():
             claim(folder, record, resume=resume or output is None or not processes.is_main)
-        shapes = self.shapes
+        shapes, jobs = self.shapes, []
         for index, target in pending_members(folder, self.members, "pre-trained", progress):
             shape = shapes[index % len(shapes)]
             with processes.main_process_first():
                 tokenizer = self._tokenizer(folder, corpus, shape, progress)
                 tokens = tokenise(corpus, tokenizer, progress=progress)
             shape = replace(shape, vocab_size=tokenizer.vocab_size)
-            pretrain_member(
-                target, index, shape, tokens, tokenizer, self.settings, processes, progress, self.objectives
-            )
+            jobs.append(partial(_pretrain, target, index, shape, tokens, tokenizer, self.settings, self.objectives))
+        run_side_by_side("pre-training", "members", jobs, progress, short=self.settings.is_short)
         return open_base(folder).first(self.members)
 
     def _tokenizer(self, folder: Path, corpus: Corpus, shape: ModelConfig, progress: Progress) -> Tokenizer:
@@ -173,6 +174,22 @@ def pretrain(
         objectives=tuple(objectives),
     )
     return step.run(output, resume=resume, progress=progress)
+
+
+def _pretrain(
+    folder: Path,
+    index: int,
+    shape: ModelConfig,
+    tokens: TokenFile,
+    tokenizer: Tokenizer,
+    settings: PretrainSettings,
+    objectives: Sequence[Callable[..., Any]],
+    progress: Progress,
+) -> None:
+    from tinylm.train.distributed import join_processes
+    from tinylm.train.pretrain import pretrain_member
+
+    pretrain_member(folder, index, shape, tokens, tokenizer, settings, join_processes(), progress, objectives)
 
 
 def _require_two_documents(corpus: Corpus) -> None:

@@ -47,12 +47,14 @@ class Recipe:
 
     preset: str = DEFAULT_PRESET
     pretraining: PretrainSettings = field(default_factory=PretrainSettings)
-    finetuning: FinetuneSettings = field(default_factory=FinetuneSettings)
+    finetuning: FinetuneSettings = field(default_factory=lambda: FinetuneSettings(bigrams=False))
+    """By default all members alike."""
     distillation: DistillSettings = field(default_factory=DistillSettings)
 
 
 RECIPES = {
     "tinylm": Recipe(),
+    "members that differ": Recipe(finetuning=FinetuneSettings()),
     # arXiv 2507.14871: first 128 tokens, 15 % masked, 5e-5, batches of 32, no [CLS] objective. Shape and fine-tuning
     # are ours, so that the two differ in pre-training alone.
     "the paper's recipe": Recipe(

@@ -56,6 +56,7 @@ class TokenFile:
     """A token file, opened for reading; nothing of it is in memory until it is read.
 
     Attributes:
+        folder: where it is.
         meta: counts and special ids.
         ids: shape (tokens,), uint16 or uint32, memory-mapped.
         offsets: shape (documents + 1,), int64, memory-mapped; document i with its `[SEP]` is
@@ -63,6 +64,7 @@ class TokenFile:
         counts: shape (vocab_size,), int64; the added `[SEP]` are not counted.
     """
 
+    folder: Path
     meta: TokenMeta
     ids: npt.NDArray[np.unsignedinteger[Any]]
     offsets: npt.NDArray[np.int64]
@@ -73,6 +75,7 @@ class TokenFile:
         """Open the token file in `folder`."""
         meta = TokenMeta(**json.loads((folder / _META).read_text(encoding="utf-8")))
         return cls(
+            folder,
             meta,
             np.memmap(folder / _IDS, dtype=id_dtype(meta.vocab_size), mode="r"),
             np.load(folder / _OFFSETS, mmap_mode="r"),
@@ -81,6 +84,10 @@ class TokenFile:
 
     def __len__(self) -> int:
         return self.meta.documents
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process opens the file for itself.
+        return TokenFile.open, (self.folder,)
 
 
 def id_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:

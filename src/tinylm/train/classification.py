@@ -27,6 +27,7 @@ from tinylm.train.workload import Measures, Terms, Workload
 
 _PREDICTION_BATCH = 64
 _BIGRAM_LR_MULTIPLIER = 5.0
+"""Learning rate of bigram embeddings, as a multiple of the encoder's; docs/LOG.md, "Bigrams"."""
 
 
 @dataclass(frozen=True)

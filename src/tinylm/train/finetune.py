@@ -20,9 +20,11 @@ from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.classification import Classification, ClassificationData, train_classifier
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.settings import FinetuneSettings
+from tinylm.train.variants import member_settings
 
 _LEAST_EPOCHS, _MOST_EPOCHS, _UPDATES = 3, 50, 1000
 _BIGRAM_MIN_COUNT, _MOST_BIGRAMS = 2, 100_000
+"""Occurrences of a bigram in the training texts at least, and how many get a vector; docs/LOG.md, "Bigrams"."""
 
 
 def default_learning_rate(shape: ModelConfig) -> float:
@@ -65,7 +67,7 @@ def finetune_member(
         DivergedError: the loss exploded.
         InputError: a label has too few examples, the disk is too full, or the checkpoint is of another model.
     """
-    seed = member_seed(settings.seed, index)
+    seed, settings = member_seed(settings.seed, index), member_settings(settings, index)
     shape = read_config(start)[0] if isinstance(start, Path) else start
     sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions)
     model = _start(start, len(task.labels), seed, _bigrams(sequences, shape, settings)).to(processes.device)

@@ -8,6 +8,8 @@ from tinylm.train.schedule import seconds_of
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
+_SHORT_SECONDS, _SHORT_STEPS = 15.0, 200
+
 _OBJECTIVE_WEIGHTS = ("mlm_weight", "bow_weight", "context_bow_weight", "infonce_weight")
 
 
@@ -64,6 +66,13 @@ class TrainingSettings:
                 f"gradient_accumulation_steps {self.gradient_accumulation_steps} cuts a batch of {self.batch_size} "
                 "sequences into parts of less than one; lower it or raise batch_size"
             )
+
+    @property
+    def is_short(self) -> bool:
+        """Whether training takes seconds whatever is trained, so that nothing is gained by a process of its own."""
+        if self.budget is not None:
+            return seconds_of(self.budget) < _SHORT_SECONDS
+        return self.steps is not None and self.steps < _SHORT_STEPS
 
     def ending(self, **default: Any) -> Self:
         """These settings, with `default`, one of budget, steps and epochs, where none of them says when to end."""
@@ -141,8 +150,9 @@ class ClassificationSettings(TrainingSettings):
 class FinetuneSettings(ClassificationSettings):
     """Classification. Without budget, steps or epochs it takes 1,000 updates, in 3 epochs or more and 50 or fewer."""
 
-    bigrams: bool = False
-    """Give the pairs of neighbouring tokens that occur in the training texts vectors of their own."""
+    bigrams: bool | None = None
+    """Give the pairs of neighbouring tokens that recur in the training texts vectors of their own. By default some
+    members do and some do not, and they drop different shares of words; this or word_dropout, set, is for all."""
     label_smoothing: float = 0.1
     """Share of the target given to all classes alike (Szegedy et al., 2016, section 7)."""
     head_lr_multiplier: float = 5.0

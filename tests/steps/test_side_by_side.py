@@ -1,0 +1,84 @@
+"""Jobs side by side do what they do one by one, and stop in good order."""
+
+import os
+import signal
+import threading
+import time
+from functools import partial
+
+import pytest
+from jobs import fail, square, until_stopped, untrained
+
+from tinylm.core.errors import InputError, InterruptedByUserError
+from tinylm.core.progress import Silent
+from tinylm.steps import side_by_side
+from tinylm.steps.side_by_side import run_side_by_side
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    monkeypatch.setattr(side_by_side, "_cores", lambda: 2)
+
+
+class Heard(Silent):
+    """What was reported."""
+
+    def __init__(self):
+        self.said, self.shares, self.stages = [], [], []
+
+    def say(self, message):
+        self.said.append(message)
+
+    def start(self, what, total, unit):
+        self.stages.append((what, total, unit))
+
+    def update(self, done, facts=""):
+        self.shares.append(done)
+
+
+def run(jobs, progress=None, short=False):
+    return run_side_by_side("working", "jobs", jobs, progress or Silent(), short=short)
+
+
+def test_results_are_in_order_and_from_two_processes_on_their_share_of_the_cores():
+    heard = Heard()
+    results = run([partial(square, number) for number in range(5)], heard)
+    assert [result for result, _, _ in results] == [0, 1, 4, 9, 16]
+    processes = {process for _, process, _ in results}
+    assert len(processes) == 2 and os.getpid() not in processes
+    assert {threads for _, _, threads in results} == {"1"}
+    assert heard.stages == [("working", 5, "jobs")]
+    assert sorted(heard.said) == [f"{number} squared" for number in range(5)]
+    assert heard.shares == sorted(heard.shares) and heard.shares[-1] == 5
+
+
+@pytest.mark.parametrize(("count", "short"), [(1, False), (3, True)], ids=["one", "short"])
+def test_one_job_and_short_ones_are_done_here(count, short):
+    heard = Heard()
+    results = run([partial(square, number) for number in range(count)], heard, short)
+    assert {process for _, process, _ in results} == {os.getpid()}
+    assert heard.stages == [(f"squaring {number}", 2, "halves") for number in range(count)]
+
+
+def test_where_one_fails_the_others_save_and_its_error_is_raised(tmp_path):
+    other = tmp_path / "other"
+    with pytest.raises(InputError, match="this one is wrong"):
+        run([partial(until_stopped, other), partial(fail, other.with_suffix(".began")), partial(square, 1)])
+    assert other.is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_all_jobs_also_those_that_do_not_train(tmp_path, number):
+    training, other = tmp_path / "training", tmp_path / "other"
+
+    def send():
+        while not all(file.with_suffix(".began").is_file() for file in (training, other)):
+            time.sleep(0.02)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send).start()
+    began = time.monotonic()
+    with pytest.raises(InterruptedByUserError):
+        run([partial(until_stopped, training), partial(untrained, other), partial(square, 1)])
+    assert training.is_file()
+    assert time.monotonic() - began < 30
