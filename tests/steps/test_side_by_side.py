@@ -68,17 +68,32 @@ def test_where_one_fails_the_others_save_and_its_error_is_raised(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_reaches_all_jobs_also_those_that_do_not_train(tmp_path, number):
-    training, other = tmp_path / "training", tmp_path / "other"
+def test_a_signal_reaches_every_job_once_and_what_has_not_begun_does_not_begin(tmp_path, number):
+    training, second, other = (tmp_path / name for name in ("training", "second", "other"))
 
     def send():
-        while not all(file.with_suffix(".began").is_file() for file in (training, other)):
+        while not all(file.with_suffix(".began").is_file() for file in (training, second)):
             time.sleep(0.02)
         os.kill(os.getpid(), number)
 
     threading.Thread(target=send).start()
     began = time.monotonic()
     with pytest.raises(InterruptedByUserError):
-        run([partial(until_stopped, training), partial(untrained, other), partial(square, 1)])
-    assert training.is_file()
+        run([partial(until_stopped, training), partial(until_stopped, second), partial(untrained, other)])
+    assert training.is_file() and second.is_file() and not other.with_suffix(".began").is_file()
+    assert time.monotonic() - began < 30
+
+
+def test_a_signal_ends_work_that_has_no_handler_of_its_own(tmp_path):
+    files = tmp_path / "one", tmp_path / "two"
+
+    def send():
+        while not all(file.with_suffix(".began").is_file() for file in files):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=send).start()
+    began = time.monotonic()
+    with pytest.raises(InterruptedByUserError):
+        run([partial(untrained, file) for file in files])
     assert time.monotonic() - began < 30

@@ -23,7 +23,10 @@ def until_stopped(file, progress):
         for second in range(1000):
             progress.update(second)
             if stopped:
-                file.touch()
+                # Saving takes a while; a second signal would break it off.
+                time.sleep(0.5)
+                if len(stopped) == 1:
+                    file.touch()
                 raise InterruptedByUserError(f"saved in {file}")
             time.sleep(0.05)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from tinylm.steps.base import (
     weights_fingerprints,
 )
 from tinylm.steps.flags import FINETUNING, TASK
+from tinylm.steps.side_by_side import run_side_by_side
 from tinylm.text.known import as_written
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Task
@@ -123,15 +125,31 @@ def finetune_committee(
         progress: receives stages and messages.
         from_scratch: keep of a member only its shape and vocabulary, and draw its weights anew.
     """
+    from tinylm.train.finetune import is_short
+
+    jobs = []
+    for index, target in pending_members(folder, len(members), "fine-tuned", progress):
+        start: Path | ModelConfig = read_config(members[index])[0] if from_scratch else members[index]
+        jobs.append(partial(_finetune, target, index, start, members[index], task, settings))
+    what = "fine-tuning from scratch" if from_scratch else "fine-tuning"
+    run_side_by_side(what, "members", jobs, progress, short=is_short(settings, len(task.train)))
+    write_committee(folder, member_names(len(members)), task.labels, Voting(vote))
+    return load(folder)
+
+
+def _finetune(
+    folder: Path,
+    index: int,
+    start: Path | ModelConfig,
+    vocabulary: Path,
+    task: Task,
+    settings: FinetuneSettings,
+    progress: Progress,
+) -> None:
     from tinylm.train.distributed import join_processes
     from tinylm.train.finetune import finetune_member
 
-    for index, target in pending_members(folder, len(members), "fine-tuned", progress):
-        member = members[index]
-        start: Path | ModelConfig = read_config(member)[0] if from_scratch else member
-        finetune_member(target, index, start, load_tokenizer(member), task, settings, join_processes(), progress)
-    write_committee(folder, member_names(len(members)), task.labels, Voting(vote))
-    return load(folder)
+    finetune_member(folder, index, start, load_tokenizer(vocabulary), task, settings, join_processes(), progress)
 
 
 def finetune(

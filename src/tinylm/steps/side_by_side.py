@@ -63,30 +63,41 @@ def run_side_by_side(
     shown = _Together(what, unit, len(jobs), progress)
     try:
         with _Reports(shown) as reports, ProcessPoolExecutor(at_once, env=environment) as pool:
-            futures = [pool.submit(_work, job, number, reports.address, reports.key) for number, job in enumerate(jobs)]
-            _wait(futures, reports)
+            waiting = [partial(pool.submit, _work, job, number, *reports.place) for number, job in enumerate(jobs)]
+            futures = _run(waiting, at_once, reports)
     finally:
         shown.close()
     return [future.result() for future in futures]
 
 
-def _wait(futures: Sequence["Future[Result]"], reports: "_Reports") -> None:
-    """Wait for all, passing signals on; where one fails, the others are stopped before it is raised."""
-    left, passed_on = set(futures), 0
+def _run(
+    waiting: "Sequence[Callable[[], Future[Result]]]", at_once: int, reports: "_Reports"
+) -> "list[Future[Result]]":
+    """Begin one after another, pass signals on; where one fails, the others are stopped before its error is raised."""
+    # A pool takes jobs before it has a process for them, and can then no longer leave them out.
+    begun: list[Future[Result]] = []
+    passed_on, stopping = 0, False
     with stop_signals() as stopped:
-        while left:
-            done, left = wait(left, timeout=_LOOK_EVERY, return_when=FIRST_COMPLETED)
-            failed = [future for future in done if not future.cancelled() and future.exception()]
-            if failed or len(stopped) > passed_on:
-                passed_on = len(stopped)
-                left -= {future for future in left if future.cancel()}
+        while True:
+            running = [future for future in begun if not future.done()]
+            failed = any(future.done() and future.exception() for future in begun)
+            # A job that is asked a second time gives up what it is saving, which is for the user to ask.
+            if len(stopped) > passed_on or (failed and not stopping):
+                passed_on, stopping = len(stopped), True
                 reports.stop()
-    errors = [error for future in futures if not future.cancelled() and (error := future.exception())]
+            if not stopping and len(running) < at_once and len(begun) < len(waiting):
+                begun.append(waiting[len(begun)]())
+            elif running:
+                wait(running, timeout=_LOOK_EVERY, return_when=FIRST_COMPLETED)
+            else:
+                break
+    errors = [error for future in begun if (error := future.exception())]
     # What went wrong says more than that the others were stopped for it.
     for error in sorted(errors, key=lambda error: isinstance(error, InterruptedByUserError)):
         raise error
     if stopped:
         raise InterruptedByUserError("interrupted; what was finished is kept")
+    return begun
 
 
 def _cores() -> int:
@@ -181,9 +192,10 @@ class _Reports:
     """A place for the jobs to report to, and the processes that they run in."""
 
     def __init__(self, shown: _Together) -> None:
-        self._shown, self.key = shown, os.urandom(16)
-        self._listener = Listener(authkey=self.key)
-        self.address = str(self._listener.address)
+        key = os.urandom(16)
+        self._shown, self._listener = shown, Listener(authkey=key)
+        self.place = str(self._listener.address), key
+        self._stopping = False
         self._processes: dict[int, int] = {}
         self._readers: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -200,9 +212,9 @@ class _Reports:
     def stop(self) -> None:
         """Ask the jobs that are running to stop."""
         with self._lock:
+            self._stopping = True
             for process in self._processes.values():
-                with suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGTERM)
+                _terminate(process)
 
     def _accept(self) -> None:
         # Closing the listener ends it.
@@ -216,9 +228,16 @@ class _Reports:
         number, _, process = connection.recv()
         with self._lock:
             self._processes[number] = process
+            if self._stopping:
+                _terminate(process)
         with connection, suppress(EOFError, OSError):
             while True:
                 self._shown.receive(*connection.recv())
         with self._lock:
             del self._processes[number]
         self._shown.receive(number, "ended")
+
+
+def _terminate(process: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGTERM)

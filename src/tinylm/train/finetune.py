@@ -38,6 +38,11 @@ def default_updates(texts: int, batch_size: int) -> int:
     return math.ceil(max(_LEAST_EPOCHS * epoch, min(_UPDATES, _MOST_EPOCHS * epoch)))
 
 
+def is_short(settings: FinetuneSettings, texts: int) -> bool:
+    """Whether fine-tuning on so many texts takes no longer than starting a process does."""
+    return settings.ending(steps=default_updates(texts, settings.batch_size)).is_short
+
+
 def finetune_member(
     folder: Path,
     index: int,

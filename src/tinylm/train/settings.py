@@ -8,7 +8,7 @@ from tinylm.train.schedule import seconds_of
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-_SHORT_SECONDS, _SHORT_STEPS = 15.0, 200
+_SHORT_SECONDS, _SHORT_STEPS = 15.0, 500
 
 _OBJECTIVE_WEIGHTS = ("mlm_weight", "bow_weight", "context_bow_weight", "infonce_weight")
 
