@@ -38,7 +38,13 @@ def test_a_record_of_an_earlier_version_is_read_under_the_names_of_today(tmp_pat
     (tmp_path / "run.json").write_text(json.dumps(stored))
     assert read_record(tmp_path) == {
         "task": "a",
-        "settings": {"sequences": "truncated", "validation_fraction": 0.2, "seed": 3, "bigrams": False},
+        "settings": {
+            "sequences": "truncated",
+            "validation_fraction": 0.2,
+            "seed": 3,
+            "bigrams": False,
+            "search": False,
+        },
         "distillation": {"max_grad_norm": 1.0},
     }
     assert with_current_names({"mask_rate": 0.1}) == {"mlm_probability": 0.1}

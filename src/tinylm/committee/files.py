@@ -10,6 +10,8 @@ from tinylm.core.errors import InputError
 from tinylm.core.files import write_json
 
 COMMITTEE = "committee.json"
+SEARCH = "search.json"
+"""What was found before its members were fine-tuned."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tinylm.committee.files import COMMITTEE, read_committee
+from tinylm.committee.files import COMMITTEE, SEARCH, read_committee
 from tinylm.committee.voting import Vote, Voting
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_json
@@ -101,7 +101,13 @@ def require_replaceable(folder: Path, *kinds: str) -> None:
     expected = set[str]()
     if COMMITTEE in kinds and (folder / COMMITTEE).is_file():
         members = read_committee(folder).members
-        expected = {COMMITTEE, RUN, *members, *(f"{member}/{file}" for member in members for file in _MEMBER_FILES)}
+        expected = {
+            COMMITTEE,
+            RUN,
+            SEARCH,
+            *members,
+            *(f"{member}/{file}" for member in members for file in _MEMBER_FILES),
+        }
     elif ARTEFACT in kinds and (folder / ARTEFACT).is_file():
         own = vocabulary_folders(Path(), len(read_artefact(folder).positions))
         expected = {*_ARTEFACT_FILES, *(f"{path / file}" for path in own for file in _TOKENIZER_FILES), *map(str, own)}

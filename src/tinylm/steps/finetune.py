@@ -27,6 +27,7 @@ from tinylm.steps.base import (
     weights_fingerprints,
 )
 from tinylm.steps.flags import FINETUNING, TASK
+from tinylm.steps.search import search_mix
 from tinylm.steps.side_by_side import run_side_by_side
 from tinylm.text.known import as_written
 from tinylm.text.sources import TaskSource
@@ -126,14 +127,20 @@ def finetune_committee(
         from_scratch: keep of a member only its shape and vocabulary, and draw its weights anew.
     """
     from tinylm.train.finetune import is_short
+    from tinylm.train.variants import IN_TURN, member_settings, members_differ
 
-    jobs = []
-    for index, target in pending_members(folder, len(members), "fine-tuned", progress):
-        start: Path | ModelConfig = read_config(members[index])[0] if from_scratch else members[index]
-        jobs.append(partial(_finetune, target, index, start, members[index], task, settings))
+    starts = [read_config(member)[0] if from_scratch else member for member in members]
+    kinds, temperature = IN_TURN, 1.0
+    if settings.search and members_differ(settings):
+        mix = search_mix(folder, starts, members, task, settings, vote, progress)
+        kinds, temperature = mix.kinds, mix.temperature
+    jobs = [
+        partial(_finetune, target, index, starts[index], members[index], task, member_settings(settings, index, kinds))
+        for index, target in pending_members(folder, len(members), "fine-tuned", progress)
+    ]
     what = "fine-tuning from scratch" if from_scratch else "fine-tuning"
     run_side_by_side(what, "members", jobs, progress, short=is_short(settings, len(task.train)))
-    write_committee(folder, member_names(len(members)), task.labels, Voting(vote))
+    write_committee(folder, member_names(len(members)), task.labels, Voting(vote, temperature))
     return load(folder)
 
 

@@ -47,7 +47,7 @@ class Recipe:
 
     preset: str = DEFAULT_PRESET
     pretraining: PretrainSettings = field(default_factory=PretrainSettings)
-    finetuning: FinetuneSettings = field(default_factory=lambda: FinetuneSettings(bigrams=False))
+    finetuning: FinetuneSettings = field(default_factory=lambda: FinetuneSettings(bigrams=False, search=False))
     """By default all members alike."""
     distillation: DistillSettings = field(default_factory=DistillSettings)
 

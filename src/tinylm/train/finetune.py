@@ -20,7 +20,6 @@ from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.classification import Classification, ClassificationData, train_classifier
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.settings import FinetuneSettings
-from tinylm.train.variants import member_settings
 
 _LEAST_EPOCHS, _MOST_EPOCHS, _UPDATES = 3, 50, 1000
 _BIGRAM_MIN_COUNT, _MOST_BIGRAMS = 2, 100_000
@@ -63,7 +62,7 @@ def finetune_member(
         start: the folder of a pre-trained member, or a shape whose weights are drawn anew.
         tokenizer: its vocabulary.
         task: what to learn; its test part is not looked at.
-        settings: how to train.
+        settings: how to train this member; see `variants.member_settings`.
         processes: this process.
         progress: receives stages and messages.
 
@@ -72,7 +71,7 @@ def finetune_member(
         DivergedError: the loss exploded.
         InputError: a label has too few examples, the disk is too full, or the checkpoint is of another model.
     """
-    seed, settings = member_seed(settings.seed, index), member_settings(settings, index)
+    seed = member_seed(settings.seed, index)
     shape = read_config(start)[0] if isinstance(start, Path) else start
     sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions)
     model = _start(start, len(task.labels), seed, _bigrams(sequences, shape, settings)).to(processes.device)

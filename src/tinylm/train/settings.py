@@ -153,6 +153,9 @@ class FinetuneSettings(ClassificationSettings):
     bigrams: bool | None = None
     """Give the pairs of neighbouring tokens that recur in the training texts vectors of their own. By default some
     members do and some do not, and they drop different shares of words; this or word_dropout, set, is for all."""
+    search: bool = True
+    """Choose from held-out labels of the task which kinds of member there are, and calibrate their vote; otherwise they
+    take turns."""
     label_smoothing: float = 0.1
     """Share of the target given to all classes alike (Szegedy et al., 2016, section 7)."""
     head_lr_multiplier: float = 5.0

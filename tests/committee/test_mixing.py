@@ -1,0 +1,56 @@
+"""Mixes of kinds of member: the best one is found, and chance does not choose."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from tinylm.committee.mixing import choose_mix
+
+DEFAULT = (0, 1, 2, 3)
+
+
+def drawn(texts, rights, classes=3, seed=0):
+    """Predictions of kinds that are right with a probability each, and as sure of themselves as that."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, texts)
+    predictions = np.empty((len(rights), texts, classes))
+    for kind, right in enumerate(rights):
+        wrong = (labels + generator.integers(1, classes, texts)) % classes
+        named = np.where(generator.random(texts) < right, labels, wrong)
+        predictions[kind] = (1 - right) / (classes - 1)
+        predictions[kind, np.arange(texts), named] = right
+    return predictions, labels
+
+
+def loss(predictions, labels, kinds):
+    mean = np.mean([predictions[kind] for kind in kinds], axis=0)
+    return -np.log(mean[np.arange(len(labels)), labels]).mean()
+
+
+def test_mix_has_the_lowest_cross_entropy_of_all():
+    predictions, labels = drawn(3000, [0.6, 0.9, 0.55, 0.8])
+    mix = choose_mix(predictions, labels, 4)
+    assert mix.kinds != DEFAULT
+    assert mix.loss == pytest.approx(min(loss(predictions, labels, kinds) for kinds in product(range(4), repeat=4)))
+    assert mix.default_loss == pytest.approx(loss(predictions, labels, DEFAULT))
+
+
+def test_kinds_that_are_best_with_few_members_come_first():
+    predictions, labels = drawn(3000, [0.6, 0.9, 0.55, 0.8])
+    first = choose_mix(predictions, labels, 4).kinds[0]
+    assert first == 1 == np.argmin([loss(predictions, labels, [kind]) for kind in range(4)])
+
+
+@pytest.mark.parametrize("texts", [1, 29, 30, 200])
+def test_a_difference_that_may_be_chance_leaves_the_default(texts):
+    alike = [drawn(texts, [0.7] * 4, seed=seed) for seed in range(40)]
+    kept = [choose_mix(predictions, labels, 4).kinds == DEFAULT for predictions, labels in alike]
+    assert np.mean(kept) >= 0.75
+
+
+def test_temperature_is_for_as_many_members_as_vote():
+    predictions, labels = drawn(4000, [0.7, 0.7, 0.7, 0.7])
+    one, four = (choose_mix(predictions, labels, members).temperature for members in (1, 4))
+    assert one == pytest.approx(1.0, abs=0.1), "each kind is as sure as it is often right"
+    assert four < 0.8, "the mean of four that are right by themselves is too unsure"
