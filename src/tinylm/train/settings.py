@@ -1,7 +1,9 @@
 """What can be chosen about a training run, by the same names in Python, on the command line and in a TOML file."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
+
+from cyclopts import Parameter
 
 from tinylm.core.errors import InputError
 from tinylm.train.schedule import seconds_of
@@ -150,10 +152,10 @@ class ClassificationSettings(TrainingSettings):
 class FinetuneSettings(ClassificationSettings):
     """Classification. Without budget, steps or epochs it takes 1,000 updates, in 3 epochs or more and 50 or fewer."""
 
-    bigrams: bool | None = None
+    bigrams: Annotated[bool | None, Parameter(negative="no-bigrams")] = None
     """Give the pairs of neighbouring tokens that recur in the training texts vectors of their own. By default some
     members do and some do not, and they drop different shares of words; this or word_dropout, set, is for all."""
-    search: bool = True
+    search: Annotated[bool, Parameter(negative="no-search")] = True
     """Choose from held-out labels of the task which kinds of member there are, and calibrate their vote; otherwise they
     take turns."""
     label_smoothing: float = 0.1

@@ -1,0 +1,120 @@
+"""The search before fine-tuning: it looks at training labels alone, is kept, and goes on after an interruption."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_fixtures import write_help_desk
+
+import tinylm
+from tinylm.committee.mixing import Mix
+from tinylm.core.errors import InterruptedByUserError
+from tinylm.core.progress import Silent
+from tinylm.model.layout import read_config
+from tinylm.steps import search
+from tinylm.text.sources import load_task
+from tinylm.text.splits import Examples, Task
+from tinylm.train import candidate
+
+SHORT = {"steps": 3, "precision": "float32"}
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("desk")
+    write_help_desk(folder)
+    tinylm.pretrain(folder / "notes.txt", output=folder / "base", members=2, preset="bert-1-w128", **SHORT)
+    return folder
+
+
+@pytest.fixture
+def chosen(monkeypatch):
+    """Makes the search choose; returns what it chose from."""
+    seen = {}
+
+    def choose(predictions, labels, members, vote):
+        seen.update(predictions=predictions, labels=labels, members=members, vote=vote)
+        return Mix((3, 0, 0, 1), loss=0.5, default_loss=0.6, temperature=0.7)
+
+    monkeypatch.setattr(search, "choose_mix", choose)
+    return seen
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.said = []
+
+    def say(self, message):
+        self.said.append(message)
+
+
+def finetune(desk, output, heard=None, **changes):
+    progress = heard or Silent()
+    return tinylm.finetune(desk / "base", desk / "labels.csv", output=output, progress=progress, **SHORT | changes)
+
+
+def test_members_are_of_the_kinds_that_were_chosen_and_their_vote_is_calibrated(desk, tmp_path, chosen):
+    heard = Heard()
+    committee = finetune(desk, tmp_path / "model", heard)
+    assert committee.voting.temperature == 0.7
+    trained = [json.loads((tmp_path / f"model/member-{i}/training.json").read_text())["settings"] for i in (0, 1)]
+    assert [(s["bigrams"], s["word_dropout"]) for s in trained] == [(False, 0.3), (True, 0.1)]
+    assert [bool(read_config(tmp_path / f"model/member-{i}")[0].bigrams) for i in (0, 1)] == [False, True]
+    assert any("2 of 4 with bigrams and 10% of words dropped" in line for line in heard.said)
+    assert "calibration: temperature 0.70 for 2 member(s)" in heard.said
+    assert not (tmp_path / "model/candidates").exists()
+
+
+def test_search_chooses_from_predictions_of_held_out_training_texts(desk, tmp_path, chosen):
+    finetune(desk, tmp_path / "model")
+    task = load_task(desk / "labels.csv")
+    kinds, texts, classes = chosen["predictions"].shape
+    assert (kinds, classes, chosen["members"], chosen["vote"]) == (4, len(task.labels), 2, "probability")
+    assert len(chosen["labels"]) == texts and candidate.splits_for(len(task.train)) == 5
+    np.testing.assert_allclose(chosen["predictions"].sum(axis=2), 1, atol=1e-5)
+    fifth = candidate.HELD_OUT * len(task.train)
+    assert texts == pytest.approx(5 * fifth, rel=0.3)
+
+
+def test_search_does_not_look_at_the_test_part(desk, tmp_path):
+    task = load_task(desk / "labels.csv")
+    wrong = Examples(task.test.texts, (task.test.labels + 1) % len(task.labels))
+    other = Task(task.name, task.labels, task.train, wrong, task.fingerprint)
+    for name, each in (("right", task), ("wrong", other)):
+        tinylm.finetune(desk / "base", each, output=tmp_path / name, **SHORT)
+    found = [(tmp_path / name / "search.json").read_bytes() for name in ("right", "wrong")]
+    assert found[0] == found[1]
+
+
+def test_search_goes_on_where_it_was_and_is_not_done_again(desk, tmp_path, monkeypatch, chosen):
+    made, whole = [], candidate.finetune_member
+
+    def counted(folder, *rest):
+        if len(made) == 3:
+            raise InterruptedByUserError("interrupted")
+        made.append(folder.name)
+        whole(folder, *rest)
+
+    monkeypatch.setattr(candidate, "finetune_member", counted)
+    with pytest.raises(InterruptedByUserError):
+        finetune(desk, tmp_path / "model")
+    monkeypatch.setattr(
+        candidate, "finetune_member", lambda folder, *rest: (made.append(folder.name), whole(folder, *rest))
+    )
+    finetune(desk, tmp_path / "model", resume=True)
+    assert len(made) == len(set(made)) == 20, "four kinds, five splits, none of them twice"
+    finetune(desk, tmp_path / "model", resume=True)
+    assert len(made) == 20
+
+
+@pytest.mark.parametrize("fixed", [{"search": False}, {"bigrams": True}, {"word_dropout": 0.2}], ids=str)
+def test_without_a_search_nothing_is_chosen_or_calibrated(desk, tmp_path, fixed):
+    committee = finetune(desk, tmp_path / "model", **fixed)
+    assert committee.voting.temperature == 1.0
+    assert not (tmp_path / "model/search.json").exists()
+
+
+@pytest.mark.parametrize(("texts", "splits"), [(20, 5), (500, 5), (1000, 3), (2500, 1), (100_000, 1)])
+def test_few_labels_are_parted_more_often(texts, splits):
+    assert candidate.splits_for(texts) == splits
