@@ -1,4 +1,4 @@
-"""A member's folder while it trains, `NAME.partial`, and when it is done: what both jobs share."""
+"""A member's folder while it trains, `NAME.partial`, and when it is done: what both workloads share."""
 
 import shutil
 from dataclasses import asdict
