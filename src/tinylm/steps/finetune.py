@@ -139,7 +139,7 @@ def finetune_committee(
         for index, target in pending_members(folder, len(members), "fine-tuned", progress)
     ]
     what = "fine-tuning from scratch" if from_scratch else "fine-tuning"
-    run_side_by_side(what, "members", jobs, progress, short=is_short(settings, len(task.train)))
+    run_side_by_side(what, "members", jobs, progress, short=is_short(settings, len(task.train), len(jobs)))
     write_committee(folder, member_names(len(members)), task.labels, Voting(vote, temperature))
     return load(folder)
 

@@ -68,7 +68,7 @@ def search_mix(
         for split in range(splits)
         for kind in IN_TURN
     ]
-    short = is_short(settings, len(task.train))
+    short = is_short(settings, len(task.train), len(jobs))
     found = run_side_by_side("trying kinds of member", "candidates", jobs, progress, short=short)
     kinds = len(VARIANTS)
     predictions = np.stack([np.concatenate([probabilities for probabilities, _ in found[k::kinds]]) for k in IN_TURN])

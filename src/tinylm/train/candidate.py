@@ -24,12 +24,12 @@ from tinylm.train.variants import member_settings
 HELD_OUT = 0.2
 """Share of the labels that a candidate predicts."""
 
-_ENOUGH, _MOST_SPLITS = 500, 5
+_ENOUGH, _MOST_SPLITS = 500, 3
 _FILE = "predictions.npz"
 
 
 def splits_for(texts: int) -> int:
-    """How often to part so many texts, so that some 500 predictions are there to choose by; no more than five times."""
+    """How often to part so many texts, so that some 500 predictions are there to choose by; no more than three times."""
     return int(np.clip(np.ceil(_ENOUGH / max(1.0, HELD_OUT * texts)), 1, _MOST_SPLITS))
 
 

@@ -19,7 +19,7 @@ from tinylm.tokens.sequences import Indices, Sequences
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.classification import Classification, ClassificationData, train_classifier
 from tinylm.train.distributed import DistributedContext
-from tinylm.train.settings import FinetuneSettings
+from tinylm.train.settings import SHORT_STEPS, FinetuneSettings
 
 _LEAST_EPOCHS, _MOST_EPOCHS, _UPDATES = 3, 50, 1000
 _BIGRAM_MIN_COUNT, _MOST_BIGRAMS = 2, 100_000
@@ -37,9 +37,10 @@ def default_updates(texts: int, batch_size: int) -> int:
     return math.ceil(max(_LEAST_EPOCHS * epoch, min(_UPDATES, _MOST_EPOCHS * epoch)))
 
 
-def is_short(settings: FinetuneSettings, texts: int) -> bool:
-    """Whether fine-tuning on so many texts takes no longer than starting a process does."""
-    return settings.ending(steps=default_updates(texts, settings.batch_size)).is_short
+def is_short(settings: FinetuneSettings, texts: int, times: int) -> bool:
+    """Whether fine-tuning so many times on so many texts takes no longer than starting processes for it does."""
+    ending = settings.ending(steps=default_updates(texts, settings.batch_size))
+    return ending.is_short if ending.steps is None else times * ending.steps < SHORT_STEPS
 
 
 def finetune_member(

@@ -10,7 +10,8 @@ from tinylm.train.schedule import seconds_of
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-_SHORT_SECONDS, _SHORT_STEPS = 15.0, 500
+_SHORT_SECONDS, SHORT_STEPS = 15.0, 500
+"""Training below which a process of its own is not worth its start, of some three seconds."""
 
 _OBJECTIVE_WEIGHTS = ("mlm_weight", "bow_weight", "context_bow_weight", "infonce_weight")
 
@@ -74,7 +75,7 @@ class TrainingSettings:
         """Whether training takes seconds whatever is trained, so that nothing is gained by a process of its own."""
         if self.budget is not None:
             return seconds_of(self.budget) < _SHORT_SECONDS
-        return self.steps is not None and self.steps < _SHORT_STEPS
+        return self.steps is not None and self.steps < SHORT_STEPS
 
     def ending(self, **default: Any) -> Self:
         """These settings, with `default`, one of budget, steps and epochs, where none of them says when to end."""
