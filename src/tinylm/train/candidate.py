@@ -29,7 +29,7 @@ _FILE = "predictions.npz"
 
 
 def splits_for(texts: int) -> int:
-    """How often to part so many texts, so that some 500 predictions are there to choose by; no more than three times."""
+    """How often to part so many texts, so that some 500 predictions are there to choose by, at most three times."""
     return int(np.clip(np.ceil(_ENOUGH / max(1.0, HELD_OUT * texts)), 1, _MOST_SPLITS))
 
 
