@@ -8,6 +8,7 @@ It is of the `bench` extra.
 import random
 import re
 import tempfile
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinylm.core.errors import MissingExtraError
+from tinylm.core.errors import MissingExtraError, TinyLMError
 from tinylm.study.grid import run_name
 from tinylm.text.corpus import open_corpus
 from tinylm.text.splits import Task
@@ -23,7 +24,8 @@ from tinylm.text.splits import Task
 _WORD_VECTORS = {"model": "skipgram", "dim": 100, "epoch": 5, "minCount": 5, "verbose": 0}
 _SUPERVISED = {"epoch": 25, "wordNgrams": 2, "bucket": 200_000, "verbose": 0}
 _DIM = 50
-_LEARNING_RATE = 0.5
+_LEARNING_RATES = (0.5, 0.25, 0.1, 0.05)
+"""The first at which its weights do not explode."""
 
 
 def fasttext_classes(task: Task, seed: int, vectors: Path | None = None) -> npt.NDArray[np.int64]:
@@ -48,11 +50,14 @@ def fasttext_classes(task: Task, seed: int, vectors: Path | None = None) -> npt.
         file.write_text("".join(lines), encoding="utf-8")
         # With one thread the same texts give the same model.
         train = partial(fasttext.train_supervised, input=str(file), thread=1, **_SUPERVISED, **pretrained)
-        try:
-            model = train(lr=_LEARNING_RATE)
-        except RuntimeError:
+        model = None
+        for rate in _LEARNING_RATES:
             # "Encountered NaN": its weights exploded, as they did with one sample of DBPedia in three.
-            model = train(lr=_LEARNING_RATE / 2)
+            with suppress(RuntimeError):
+                model = train(lr=rate)
+                break
+        if model is None:
+            raise TinyLMError(f"fastText's weights exploded on {task.name}, also at a learning rate of {rate:g}")
     # `predict` of fasttext needs a NumPy older than 2; what it calls does not.
     predicted = [model.f.predict(fasttext_line(text), 1, 0.0, "strict")[0][1] for text in task.test.texts]
     return np.array([int(label.removeprefix("__label__")) for label in predicted])
