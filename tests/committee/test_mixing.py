@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tinylm.committee.mixing import choose_mix
+from tinylm.committee import mixing
+from tinylm.committee.mixing import NGRAM_C, choose_mix
 
 DEFAULT = (0, 1, 2, 3)
 
@@ -54,3 +55,45 @@ def test_temperature_is_for_as_many_members_as_vote():
     one, four = (choose_mix(predictions, labels, members).temperature for members in (1, 4))
     assert one == pytest.approx(1.0, abs=0.1), "each kind is as sure as it is often right"
     assert four < 0.8, "the mean of four that are right by themselves is too unsure"
+
+
+def scores_of(right, labels, classes=3, seed=9):
+    """Scores by C of a classifier that is right with this probability, and as sure of itself at temperature 0.5."""
+    generator = np.random.default_rng(seed)
+    wrong = (labels + generator.integers(1, classes, len(labels))) % classes
+    named = np.where(generator.random(len(labels)) < right, labels, wrong)
+    predictions = np.full((len(labels), classes), (1 - right) / (classes - 1))
+    predictions[np.arange(len(labels)), named] = right
+    weak = np.random.default_rng(seed + 1).normal(size=predictions.shape)
+    return np.stack([weak, np.log(predictions) / 2, weak, weak])
+
+
+def smooth(texts, spread, seed):
+    """Predictions as unlike each other as those of trained members, and their labels."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, texts)
+    logits = generator.normal(size=(4, texts, 3)) + spread * np.eye(3)[labels]
+    return np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), labels
+
+
+def test_ngrams_vote_where_that_lowers_the_cross_entropy():
+    predictions, labels = drawn(2000, [0.7] * 4)
+    mix = choose_mix(predictions, labels, 2, ngram_scores=scores_of(0.8, labels))
+    assert mix.ngrams is not None
+    assert NGRAM_C[1] == mix.ngrams.C, "the only C with which the scores say something"
+    assert mix.ngrams.temperature == pytest.approx(0.5, abs=0.1)
+    assert 0.35 <= mix.ngrams.weight <= 0.65, "it is right a little more often than two members are"
+
+
+@pytest.mark.parametrize("how", ["probability", "logit"])
+def test_ngrams_that_say_nothing_do_not_vote(how):
+    noise = np.random.default_rng(0).normal(size=(4, 500, 3))
+    chosen = [choose_mix(*smooth(500, 1.5, seed), 4, how, noise).ngrams for seed in range(20)]
+    assert chosen.count(None) >= 14
+    assert all(ngrams is None or ngrams.weight <= 0.2 for ngrams in chosen), "a share that decides nothing"
+
+
+def test_with_too_few_labels_ngrams_have_the_usual_share():
+    predictions, labels = drawn(20, [0.8] * 4)
+    assert choose_mix(predictions, labels, 4, ngram_scores=scores_of(0.1, labels)).ngrams == mixing._UNSEARCHED
+    assert choose_mix(predictions, labels, 4).ngrams is None

@@ -5,6 +5,7 @@ from cli_fixtures import rows, write_csv
 from fixed_votes import FixedVotes
 from task_fixtures import named
 
+from tinylm.committee.voting import Voting
 from tinylm.core.runs import claim
 from tinylm.evaluation.out_of_fold import OutOfFoldExamples, open_out_of_fold
 from tinylm.text.sources import TaskSource
@@ -22,8 +23,8 @@ def test_out_of_fold_members_alone_classify_a_text():
 def test_out_of_fold_uses_the_vote_of_the_committee():
     votes = [[[0.0001, 0.9999]], [[0.8, 0.2]], [[0.8, 0.2]]]
     held_out = OutOfFoldExamples(Examples(("a",), np.array([1])), np.ones((3, 1), dtype=bool))
-    assert held_out.predictions(FixedVotes(votes, "logit")).tolist() == [1]
-    assert held_out.predictions(FixedVotes(votes, "probability")).tolist() == [0]
+    assert held_out.predictions(FixedVotes(votes, Voting("logit"))).tolist() == [1]
+    assert held_out.predictions(FixedVotes(votes, Voting("probability"))).tolist() == [0]
 
 
 def test_out_of_fold_labelled_text_of_its_own_is_for_all_members(trained, tmp_path):

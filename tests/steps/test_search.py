@@ -8,10 +8,13 @@ import pytest
 from cli_fixtures import write_help_desk
 
 import tinylm
-from tinylm.committee.mixing import Mix
-from tinylm.core.errors import InterruptedByUserError
+from tinylm.committee.mixing import NGRAM_C, Mix, NgramVote
+from tinylm.committee.voting import PLAIN, Voting, vote
+from tinylm.core.errors import InputError, InterruptedByUserError
 from tinylm.core.progress import Silent
+from tinylm.evaluation.committees import evaluate_committee
 from tinylm.model.layout import read_config
+from tinylm.model.ngrams import NGRAMS
 from tinylm.steps import search
 from tinylm.text.sources import load_task
 from tinylm.text.splits import Examples, Task
@@ -33,9 +36,10 @@ def chosen(monkeypatch):
     """Makes the search choose; returns what it chose from."""
     seen = {}
 
-    def choose(predictions, labels, members, vote):
-        seen.update(predictions=predictions, labels=labels, members=members, vote=vote)
-        return Mix((3, 0, 0, 1), loss=0.5, default_loss=0.6, temperature=0.7)
+    def choose(predictions, labels, members, vote, ngram_scores):
+        seen.update(predictions=predictions, labels=labels, members=members, vote=vote, ngram_scores=ngram_scores)
+        ngrams = NgramVote(C=0.3, temperature=0.2, weight=0.35)
+        return Mix((3, 0, 0, 1), loss=0.5, default_loss=0.6, temperature=0.7, ngrams=ngrams)
 
     monkeypatch.setattr(search, "choose_mix", choose)
     return seen
@@ -57,11 +61,12 @@ def finetune(desk, output, heard=None, **changes):
 def test_members_are_of_the_kinds_that_were_chosen_and_their_vote_is_calibrated(desk, tmp_path, chosen):
     heard = Heard()
     committee = finetune(desk, tmp_path / "model", heard)
-    assert committee.voting.temperature == 0.7
+    assert committee.voting == Voting("probability", 0.7, 0.35)
     trained = [json.loads((tmp_path / f"model/member-{i}/training.json").read_text())["settings"] for i in (0, 1)]
     assert [(s["bigrams"], s["word_dropout"]) for s in trained] == [(False, 0.3), (True, 0.1)]
     assert [bool(read_config(tmp_path / f"model/member-{i}")[0].bigrams) for i in (0, 1)] == [False, True]
     assert any("2 of 4 with bigrams and 10% of words dropped" in line for line in heard.said)
+    assert "a linear n-gram classifier has 35% of the vote" in heard.said
     assert "calibration: temperature 0.70 for 2 member(s)" in heard.said
     assert not (tmp_path / "model/candidates").exists()
 
@@ -73,6 +78,7 @@ def test_search_chooses_from_predictions_of_held_out_training_texts(desk, tmp_pa
     assert (kinds, classes, chosen["members"], chosen["vote"]) == (4, len(task.labels), 2, "probability")
     assert len(chosen["labels"]) == texts and candidate.splits_for(len(task.train)) == 3
     np.testing.assert_allclose(chosen["predictions"].sum(axis=2), 1, atol=1e-5)
+    assert chosen["ngram_scores"].shape == (len(NGRAM_C), texts, classes)
     fifth = candidate.HELD_OUT * len(task.train)
     assert texts == pytest.approx(3 * fifth, rel=0.3)
 
@@ -111,8 +117,39 @@ def test_search_goes_on_where_it_was_and_is_not_done_again(desk, tmp_path, monke
 @pytest.mark.parametrize("fixed", [{"search": False}, {"bigrams": True}, {"word_dropout": 0.2}], ids=str)
 def test_without_a_search_nothing_is_chosen_or_calibrated(desk, tmp_path, fixed):
     committee = finetune(desk, tmp_path / "model", **fixed)
-    assert committee.voting.temperature == 1.0
+    assert committee.voting == PLAIN
     assert not (tmp_path / "model/search.json").exists()
+    assert not (tmp_path / "model" / NGRAMS).exists()
+
+
+def test_a_committee_with_ngrams_is_exported_copied_and_evaluated(desk, tmp_path, chosen):
+    committee = finetune(desk, tmp_path / "model")
+    task = load_task(desk / "labels.csv")
+    texts = list(task.test.texts)
+    found = committee.predict_batch(texts)
+    assert found.ngrams is not None and found.ngrams.std() > 0.1
+    np.testing.assert_allclose(found.probabilities, vote(found.votes, committee.voting, found.ngrams), atol=1e-6)
+    assert next(found.one_by_one()).ngrams == dict(zip(committee.labels, found.ngrams[0].tolist(), strict=True))
+    tinylm.export(tmp_path / "model", tmp_path / "artefact")
+    exported = tinylm.load(tmp_path / "artefact")
+    assert exported.voting == committee.voting
+    exported.save(tmp_path / "copied artefact")
+    committee.save(tmp_path / "copy")
+    for folder in ("artefact", "copied artefact", "copy"):
+        again = tinylm.load(tmp_path / folder).predict_batch(texts)
+        np.testing.assert_allclose(again.probabilities, found.probabilities, atol=1e-5)
+        np.testing.assert_allclose(again.ngrams, found.ngrams, atol=1e-5)
+    measured = evaluate_committee(committee, task.test)
+    assert measured.ngrams == np.mean(found.ngrams.argmax(1) == task.test.labels)
+    assert measured.members_alone == np.mean(vote(found.votes).argmax(1) == task.test.labels)
+    assert any("linear n-gram classifier" in line for line in measured.lines(committee.labels))
+
+
+def test_a_committee_that_lost_its_ngrams_says_so(desk, tmp_path, chosen):
+    finetune(desk, tmp_path / "model")
+    (tmp_path / "model" / NGRAMS).unlink()
+    with pytest.raises(InputError, match=NGRAMS):
+        tinylm.load(tmp_path / "model")
 
 
 @pytest.mark.parametrize(("texts", "splits"), [(20, 3), (500, 3), (1500, 2), (2500, 1), (100_000, 1)])

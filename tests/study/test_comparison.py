@@ -39,6 +39,7 @@ def test_compare_gives_each_model_a_row_with_an_interval_around_it(compared):
         "from scratch, committee of 2",
         "pre-trained, one member",
         "pre-trained, committee of 2",
+        "pre-trained, committee of 2 and n-grams",
     ]
     assert all(row.low <= row.accuracy <= row.high for row in rows)
     assert rows[0].accuracy > 0.8, "the topics have words of their own"
@@ -53,7 +54,8 @@ def test_compare_stores_the_rows(compared):
 def test_compare_takes_over_what_was_measured_of_the_committee(compared):
     (_, _, measured, *_), rows = compared
     assert rows[-1].accuracy == measured.committee.accuracy
-    assert rows[-2].accuracy == pytest.approx(sum(measured.members) / 2)
+    assert rows[-2].accuracy == measured.members_alone
+    assert rows[-3].accuracy == pytest.approx(sum(measured.members) / 2)
 
 
 def test_compare_gives_members_from_scratch_shape_and_vocabulary_but_no_weights(compared):

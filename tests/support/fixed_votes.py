@@ -2,14 +2,22 @@
 
 import numpy as np
 
-from tinylm.committee.voting import Voting
+from tinylm.committee.voting import PLAIN, vote
+from tinylm.runtime.predictions import Predictions
 
 
 class FixedVotes:
-    """Stands in for a `Classifier`: `votes` has shape (members, texts, classes)."""
+    """Stands in for a `Classifier`: `votes` has shape (members, texts, classes), `ngrams` (texts, classes)."""
 
-    def __init__(self, votes, vote="probability"):
-        self._votes, self.voting = np.array(votes), Voting(vote)
+    def __init__(self, votes, voting=PLAIN, ngrams=None):
+        self._votes, self.voting = np.array(votes), voting
+        self._ngrams = None if ngrams is None else np.array(ngrams)
 
     def votes(self, texts):
         return self._votes[:, : len(texts)]
+
+    def predict_batch(self, texts):
+        labels = tuple(map(str, range(self._votes.shape[2])))
+        ngrams = None if self._ngrams is None else self._ngrams[: len(texts)]
+        votes = self.votes(texts)
+        return Predictions(labels, vote(votes, self.voting, ngrams), votes, np.zeros(len(texts), int), ngrams)

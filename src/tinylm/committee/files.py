@@ -50,9 +50,10 @@ def read_committee(folder: Path) -> CommitteeFile:
         stored = json.loads(path.read_text(encoding="utf-8"))
         names_and_labels = (stored["members"], stored["labels"])
         are_names = all(isinstance(x, list) and x and all(isinstance(y, str) for y in x) for x in names_and_labels)
-        # A committee of before there was a temperature has none.
-        voting = Voting(stored["vote"], stored.get("temperature", 1.0))
-        if are_names and voting.vote in ("probability", "logit") and voting.temperature > 0:
+        # Older committees have neither a temperature nor n-grams.
+        voting = Voting(stored["vote"], stored.get("temperature", 1.0), stored.get("ngram_weight", 0.0))
+        is_known = voting.vote in ("probability", "logit") and voting.temperature > 0 and 0 <= voting.ngram_weight <= 1
+        if are_names and is_known:
             return CommitteeFile(tuple(stored["members"]), tuple(stored["labels"]), voting)
     except (ValueError, KeyError, TypeError):
         pass

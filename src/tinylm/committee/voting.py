@@ -30,6 +30,8 @@ class Voting:
     temperature: float = 1.0
     """What the logits of the average are divided by (Guo et al., 2017): above 1, the committee is less sure of itself
     than the average is. The most probable class stays."""
+    ngram_weight: float = 0.0
+    """Share of the average that the linear n-gram classifier has, where there is one; members share the rest evenly."""
 
 
 PLAIN = Voting()
@@ -54,7 +56,7 @@ class SizeAccuracy:
     std: float
 
 
-def vote(votes: npt.ArrayLike, voting: Voting = PLAIN) -> npt.NDArray[np.float64]:
+def vote(votes: npt.ArrayLike, voting: Voting = PLAIN, ngrams: npt.ArrayLike | None = None) -> npt.NDArray[np.float64]:
     """The committee's prediction.
 
     Args:
@@ -62,6 +64,7 @@ def vote(votes: npt.ArrayLike, voting: Voting = PLAIN) -> npt.NDArray[np.float64
         voting: with `"probability"` it is the mean probability; with `"logit"` the softmax of the mean logit, which is
             the normalised geometric mean of the probabilities: one confident "no" weighs more there. Then its
             temperature is applied.
+        ngrams: (texts, classes), probabilities of the linear n-gram classifier; the members vote alone when None.
 
     Returns:
         Probabilities of shape (texts, classes).
@@ -70,6 +73,9 @@ def vote(votes: npt.ArrayLike, voting: Voting = PLAIN) -> npt.NDArray[np.float64
         InputError: the votes have another shape or are not probabilities.
     """
     mean = _scores(_checked(votes), voting.vote).mean(axis=0)
+    if ngrams is not None:
+        further = _scores(_checked(np.asarray(ngrams)[None]), voting.vote)[0]
+        mean = (1 - voting.ngram_weight) * mean + voting.ngram_weight * further
     return apply_temperature(_log(mean) if voting.vote == "probability" else mean, voting.temperature)
 
 

@@ -17,13 +17,20 @@ class CommitteeEvaluation:
     """Measures of a committee."""
 
     committee: metrics.Evaluation
-    """Of the vote."""
+    """Of the vote, with that of the linear n-gram classifier, if there is one."""
     members: tuple[float, ...]
     """Accuracy of each member, 0 to 1."""
     sizes: tuple[voting.SizeAccuracy, ...]
     """Accuracy of committees of 1, 2, ... all members, mean over subsets."""
     disagreement: float
     """Mean mutual information between member and prediction, in nats."""
+    ngrams: float | None = None
+    """Accuracy of the linear n-gram classifier, 0 to 1, if there is one."""
+
+    @property
+    def members_alone(self) -> float:
+        """Accuracy of the vote of all members without the linear n-gram classifier, 0 to 1."""
+        return self.sizes[-1].mean
 
     def lines(self, labels: Sequence[str]) -> list[str]:
         """The measures for people; `labels` are the names of the classes."""
@@ -36,6 +43,11 @@ class CommitteeEvaluation:
         if len(self.members) > 1:
             sizes = ", ".join(f"{size.size}: {size.mean:.1%}" for size in self.sizes)
             lines.append(f"accuracy by number of members {sizes}; mean disagreement {self.disagreement:.3f} nats")
+        if self.ngrams is not None:
+            lines.append(
+                f"accuracy of the members alone {self.members_alone:.1%}, "
+                f"of the linear n-gram classifier that votes with them {self.ngrams:.1%}"
+            )
         if vote.worst_pairs:
             lines.append("most often confused:")
             lines += [f"  {labels[p.true]} taken for {labels[p.predicted]}: {p.count}" for p in vote.worst_pairs]
@@ -53,6 +65,7 @@ class CommitteeEvaluation:
             "members": self.members,
             "accuracy_by_size": [asdict(size) for size in self.sizes],
             "disagreement": self.disagreement,
+            "ngrams": self.ngrams,
             "worst_pairs": [
                 {"true": labels[p.true], "predicted": labels[p.predicted], "count": p.count} for p in vote.worst_pairs
             ],
@@ -61,10 +74,12 @@ class CommitteeEvaluation:
 
 def evaluate_committee(committee: Classifier, examples: Examples) -> CommitteeEvaluation:
     """Measure a committee on examples whose labels are positions in `committee.labels`."""
-    votes = committee.votes(examples.texts)
+    predictions = committee.predict_batch(examples.texts)
+    votes, ngrams = predictions.votes, predictions.ngrams
     return CommitteeEvaluation(
-        committee=metrics.evaluate(voting.vote(votes, committee.voting), examples.labels),
+        committee=metrics.evaluate(voting.vote(votes, committee.voting, ngrams), examples.labels),
         members=tuple(float(np.mean(vote.argmax(1) == examples.labels)) for vote in votes),
         sizes=tuple(voting.accuracy_by_size(votes, examples.labels, committee.voting.vote)),
         disagreement=float(voting.disagreement(votes).mean()),
+        ngrams=None if ngrams is None else float(np.mean(ngrams.argmax(1) == examples.labels)),
     )

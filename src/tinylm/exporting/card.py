@@ -76,7 +76,9 @@ def _facts(checkpoint: Checkpoint, record: Mapping[str, Any], precision: WeightP
     longest = " or ".join(str(n) for n in sorted({vocabulary.positions for vocabulary in checkpoint.vocabularies}))
     averaged = "probabilities" if checkpoint.voting.vote == "probability" else "logits"
     yield f"- **Labels** ({len(labels)}): {shown}{more}."
-    yield f"- **Members**: {len(checkpoint.members)}; their {averaged} are averaged."
+    share = checkpoint.voting.ngram_weight
+    further = f", and a linear n-gram classifier has {share:.0%} of the vote" if share else ""
+    yield f"- **Members**: {len(checkpoint.members)}; their {averaged} are averaged{further}."
     for index in range(len(checkpoint.members)):
         yield f"  - {_shape(checkpoint, index)}"
     yield f"- **Reads** the first {longest} tokens of a text, `[CLS]` and `[SEP]` included."

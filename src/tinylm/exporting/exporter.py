@@ -3,6 +3,7 @@
 The float32 graph must agree with torch (`parity.py`); quantised weights are measured on labelled text (`report.py`).
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,7 @@ def export_committee(
 
 
 def _graph(checkpoint: Checkpoint, precision: WeightPrecision) -> bytes:
-    graph = build_graph(checkpoint.members, checkpoint.voting, precision)
+    graph = build_graph(checkpoint.members, checkpoint.voting, precision, checkpoint.ngrams)
     if graph.ByteSize() >= _LARGEST:
         raise InputError(
             f"{len(checkpoint.members)} members make a graph of {graph.ByteSize() / 1e9:.1f} GB, and one file of ONNX "
@@ -131,8 +132,7 @@ def write(folder: Path, checkpoint: Checkpoint, graph: bytes, precision: WeightP
         Artefact(
             members=len(checkpoint.members),
             labels=checkpoint.labels,
-            vote=checkpoint.voting.vote,
-            temperature=checkpoint.voting.temperature,
+            **asdict(checkpoint.voting),
             precision=precision,
             positions=tuple(vocabulary.positions for vocabulary in vocabularies),
             batch_tokens=checkpoint.batch_tokens,

@@ -17,7 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tinylm.committee.voting import Voting
 from tinylm.exporting.bigram_index import BigramIndex
 from tinylm.exporting.quantise import BITS, quantized_blocks, quantized_rows
-from tinylm.model.operations import Array, Bigrams, Linear, Norm, TokenBatch
+from tinylm.model.ngrams import NgramClassifier
+from tinylm.model.operations import Array, Linear, Norm, TokenBatch
 from tinylm.runtime.artefact import WeightPrecision
 from tinylm.runtime.fold import FoldedMember
 from tinylm.runtime.forward import forward_committee, groups, input_names
@@ -60,8 +61,28 @@ class GraphOperations:
         tokens = self._node("Shape", ids, start=1, end=2)
         return self._node("Slice", stored, self._integers(0), tokens, self._integers(0))
 
-    def bigram_embeddings(self, bigrams: Bigrams, ids: str) -> str:
-        return self.token_embeddings(bigrams.table, self._bigram_rows(bigrams, ids))
+    def bigram_rows(self, codes: npt.NDArray[np.int64], vocab_size: int, ids: str) -> str:
+        """See `Operations`; made once for all members that list the same."""
+        key = ("bigrams", ids, vocab_size, codes.tobytes())
+        if key not in self._made:
+            index = BigramIndex.of(codes)
+            # The first token has none before it; with 0 there it makes a code that is never listed.
+            before = self._node("Pad", ids, self._integers(0, 1, 0, -1))
+            code = self.add(self.multiply(before, self._integer(vocab_size)), ids)
+            bucket = self._node("Mod", code, self._integer(len(index.codes)))
+            slots = self._node("Gather", self._constant(index.codes, "bigram_codes"), bucket)  # (B, T, slots)
+            rows = self._node("Gather", self._constant(index.rows, "bigram_rows"), bucket)
+            found = self._node("Equal", slots, self._node("Unsqueeze", code, self._integers(2)))
+            zero = self._constant(np.array(0, np.int32), "zero")
+            listed = self._node("Where", found, rows, zero)
+            self._made[key] = self._node("ReduceSum", listed, self._integers(2), keepdims=0)
+        return self._made[key]
+
+    def lookup(self, values: npt.NDArray[Any], ids: str) -> str:
+        return self._node("Gather", self._constant(values, "values"), ids)
+
+    def constant(self, values: Array) -> str:
+        return self._constant(values, "values")
 
     def norm(self, x: str, norm: Norm) -> str:
         parts = self._constant(norm.weight, "norm_weight"), self._constant(norm.bias, "norm_bias")
@@ -157,23 +178,6 @@ class GraphOperations:
         before, after = _same(weight.shape[2])
         return self._node("Conv", x, *parts, pads=[before, before, after, after])
 
-    def _bigram_rows(self, bigrams: Bigrams, ids: str) -> str:
-        """Rows of a table of bigrams, (B, T), made once for all members that list the same."""
-        key = ("bigrams", ids, bigrams.vocab_size, bigrams.codes.tobytes())
-        if key not in self._made:
-            index = BigramIndex.of(bigrams.codes)
-            # The first token has none before it; with 0 there it makes a code that is never listed.
-            before = self._node("Pad", ids, self._integers(0, 1, 0, -1))
-            codes = self.add(self.multiply(before, self._integer(bigrams.vocab_size)), ids)
-            bucket = self._node("Mod", codes, self._integer(len(index.codes)))
-            slots = self._node("Gather", self._constant(index.codes, "bigram_codes"), bucket)  # (B, T, slots)
-            rows = self._node("Gather", self._constant(index.rows, "bigram_rows"), bucket)
-            found = self._node("Equal", slots, self._node("Unsqueeze", codes, self._integers(2)))
-            zero = self._constant(np.array(0, np.int32), "zero")
-            listed = self._node("Where", found, rows, zero)
-            self._made[key] = self._node("ReduceSum", listed, self._integers(2), keepdims=0)
-        return self._made[key]
-
     def _quantized_product(self, x: str, bits: int, weight: Array, bias: Array | None = None) -> str:
         quantized, scales = quantized_blocks(weight, bits)
         inputs = [x, self._constant(quantized, "weight"), self._constant(scales, "weight_scales")]
@@ -207,20 +211,25 @@ class GraphOperations:
         return self._made[key]
 
 
-def build_graph(members: Sequence[FoldedMember], voting: Voting, precision: WeightPrecision) -> onnx.ModelProto:
-    """One graph for a committee.
+def build_graph(
+    members: Sequence[FoldedMember],
+    voting: Voting,
+    precision: WeightPrecision,
+    ngrams: NgramClassifier | None = None,
+) -> onnx.ModelProto:
+    """One graph for a committee, and for the linear n-gram classifier that votes with it, if there is one.
 
     Its inputs, for each of `runtime.forward.groups(members)`, are `input_ids` and `attention_mask` (batch, tokens),
     int64, as Hugging Face names them; with an index after the name where there are several groups. Its outputs are
-    `probabilities` (batch, labels), `votes` (batch, members, labels), and for each group `attention` (batch, its
-    members, tokens).
+    `probabilities` (batch, labels), `votes` (batch, members, labels), for each group `attention` (batch, its members,
+    tokens), and where there is such a classifier, its probabilities, `ngrams` (batch, labels).
     """
     operations = GraphOperations(precision)
     count = len(groups(members))
     ids, masks, attention = (input_names(kind, count) for kind in ("input_ids", "attention_mask", "attention"))
     tokens = input_names("tokens", count)
     batches = [TokenBatch(*pair) for pair in zip(ids, masks, strict=True)]
-    outputs = forward_committee(operations, members, voting, batches)
+    outputs = forward_committee(operations, members, voting, batches, ngrams)
     labels = len(members[0].labels)
     shapes: dict[str, list[str | int]] = {
         "probabilities": ["batch", labels],
@@ -230,8 +239,11 @@ def build_graph(members: Sequence[FoldedMember], voting: Voting, precision: Weig
             for name, group, length in zip(attention, groups(members), tokens, strict=True)
         },
     }
+    values = [outputs.probabilities, outputs.votes, *outputs.attention]
+    if outputs.ngrams is not None:
+        shapes["ngrams"] = ["batch", labels]
+        values.append(outputs.ngrams)
     # What is computed gets the name it is known by outside.
-    values = (outputs.probabilities, outputs.votes, *outputs.attention)
     nodes = [helper.make_node("Identity", [value], [name]) for name, value in zip(shapes, values, strict=True)]
     graph = helper.make_graph(
         operations.nodes + nodes,

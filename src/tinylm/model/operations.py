@@ -6,7 +6,7 @@ at once, `exporting/graph.py` writes an ONNX graph. Front-ends and `runtime/forw
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -76,8 +76,23 @@ class Operations(Protocol[Value]):
     def position_embeddings(self, table: Array, ids: Value) -> Value:
         """The first T rows of a table (positions, H): (T, H)."""
 
-    def bigram_embeddings(self, bigrams: Bigrams, ids: Value) -> Value:
-        """The vector of each token and the one before it, zero where they are not listed: (B, T) to (B, T, H)."""
+    def bigram_rows(self, codes: npt.NDArray[np.int64], vocab_size: int, ids: Value) -> Value:
+        """Where each token and the one before it stand in a list of bigrams, from 1; 0 where they do not.
+
+        Args:
+            codes: (bigrams,) rising; see `tokens.bigrams.bigram_codes`.
+            vocab_size: that they are made with.
+            ids: (B, T).
+
+        Returns:
+            (B, T) integers.
+        """
+
+    def lookup(self, values: npt.NDArray[Any], ids: Value) -> Value:
+        """Rows of values (n, ...) at ids (B, T), never quantised: (B, T, ...)."""
+
+    def constant(self, values: Array) -> Value:
+        """Values of the model itself, never quantised."""
 
     def norm(self, x: Value, norm: Norm) -> Value:
         """Layer norm over the last axis."""

@@ -12,6 +12,7 @@ from tinylm.core.errors import InputError
 from tinylm.core.files import write_json
 from tinylm.core.runs import RUN, names_in
 from tinylm.model.layout import CONFIG, WEIGHTS
+from tinylm.model.ngrams import NGRAMS
 
 ARTEFACT, GRAPH = "artefact.json", "committee.onnx"
 
@@ -40,6 +41,7 @@ class Artefact:
         positions: tokens in a row at most, for each vocabulary.
         batch_tokens: padded tokens that a batch should have at most.
         temperature: of the average, likewise built in.
+        ngram_weight: share of the average that a linear n-gram classifier has, likewise built in.
     """
 
     members: int
@@ -49,11 +51,12 @@ class Artefact:
     positions: tuple[int, ...]
     batch_tokens: int
     temperature: float = 1.0
+    ngram_weight: float = 0.0
 
     @property
     def voting(self) -> Voting:
         """How they vote."""
-        return Voting(self.vote, self.temperature)
+        return Voting(self.vote, self.temperature, self.ngram_weight)
 
 
 def vocabulary_folders(folder: Path, count: int) -> list[Path]:
@@ -103,6 +106,7 @@ def require_replaceable(folder: Path, *kinds: str) -> None:
         members = read_committee(folder).members
         expected = {
             COMMITTEE,
+            NGRAMS,
             RUN,
             SEARCH,
             *members,

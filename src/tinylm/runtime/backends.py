@@ -12,6 +12,7 @@ from tinylm.runtime.forward import Outputs, forward_committee, input_names
 from tinylm.runtime.numpy_backend import NumpyOperations, Values
 
 if TYPE_CHECKING:
+    from tinylm.model.ngrams import NgramClassifier
     from tinylm.runtime.fold import FoldedMember
 
 
@@ -29,15 +30,22 @@ class NumpyBackend:
         members: the voters.
         voting: how they vote.
         threads: that matrix products use at most; see `blas.limit_threads` for calls that overlap.
+        ngrams: votes with them.
     """
 
-    def __init__(self, members: "Sequence[FoldedMember]", voting: Voting, threads: int) -> None:
-        self._members, self._voting, self._threads = members, voting, threads
+    def __init__(
+        self,
+        members: "Sequence[FoldedMember]",
+        voting: Voting,
+        threads: int,
+        ngrams: "NgramClassifier | None" = None,
+    ) -> None:
+        self._members, self._voting, self._threads, self._ngrams = members, voting, threads, ngrams
 
     def forward(self, batches: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
         """See `Backend`."""
         with limit_threads(self._threads):
-            return forward_committee(NumpyOperations(), self._members, self._voting, batches)
+            return forward_committee(NumpyOperations(), self._members, self._voting, batches, self._ngrams)
 
 
 class OnnxBackend:
@@ -70,11 +78,13 @@ class OnnxBackend:
             name = graph if isinstance(graph, Path) else "the graph"
             raise InputError(f"{name} cannot be opened ({error}); export the model again") from error
         self._ids, self._masks = input_names("input_ids", groups), input_names("attention_mask", groups)
+        self._groups = groups
 
     def forward(self, batches: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
         """See `Backend`."""
         fed: dict[str, Values] = {}
         for ids, mask, texts in zip(self._ids, self._masks, batches, strict=True):
             fed[ids], fed[mask] = texts.ids, texts.mask
-        probabilities, votes, *attention = self._session.run(None, fed)
-        return Outputs(probabilities, votes, tuple(attention))
+        probabilities, votes, *others = self._session.run(None, fed)
+        attention, ngrams = others[: self._groups], others[self._groups :]
+        return Outputs(probabilities, votes, tuple(attention), *ngrams)

@@ -150,7 +150,7 @@ class Classifier:
         """The prediction for one text, and the attention of the [CLS] readout to its words."""
         rows = self._rows([text])
         outputs = self._backend.forward([_batch([row]) for (row,) in rows])
-        predictions = self._to_predictions(outputs.probabilities, outputs.votes, np.array([len(rows[0][0])]))
+        predictions = self._to_predictions(outputs, np.array([len(rows[0][0])]))
         return Explanation(predictions, *_weighed(self._vocabularies, text, outputs))
 
     def save(self, folder: str | Path) -> None:
@@ -189,7 +189,7 @@ class Classifier:
         tokens = np.array([len(row) for row in rows[0]])
         if len(texts) == 1:
             outputs = self._backend.forward([_batch(of_vocabulary) for of_vocabulary in rows])
-            return self._to_predictions(outputs.probabilities, outputs.votes, tokens)
+            return self._to_predictions(outputs, tokens)
         order = np.argsort(tokens, kind="stable")
         parts = [
             self._backend.forward([_batch([of_vocabulary[index] for index in batch]) for of_vocabulary in rows])
@@ -199,11 +199,13 @@ class Classifier:
         probabilities, votes = (
             np.concatenate(arrays)[back] for arrays in zip(*((p.probabilities, p.votes) for p in parts), strict=True)
         )
-        return self._to_predictions(probabilities, votes, tokens)
+        ngrams = [part.ngrams for part in parts if part.ngrams is not None]
+        together = Outputs(probabilities, votes, (), np.concatenate(ngrams)[back] if ngrams else None)
+        return self._to_predictions(together, tokens)
 
-    def _to_predictions(self, probabilities: Array, votes: Array, tokens: npt.NDArray[np.int64]) -> Predictions:
+    def _to_predictions(self, outputs: Outputs[Array], tokens: npt.NDArray[np.int64]) -> Predictions:
         """Predictions from what a backend gave, which has the texts before the members."""
-        return Predictions(self.labels, probabilities, votes.swapaxes(0, 1), tokens)
+        return Predictions(self.labels, outputs.probabilities, outputs.votes.swapaxes(0, 1), tokens, outputs.ngrams)
 
     def _rows(self, texts: Sequence[str]) -> list[list[list[int]]]:
         """Rows of ids: for each vocabulary, for each text."""

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-from tinylm.committee.voting import PLAIN, Voting
+from tinylm.committee.voting import Voting
+from tinylm.model.ngrams import NORM_EPSILON, NgramClassifier
 from tinylm.model.operations import Array, Operations, TokenBatch, Value
 from tinylm.runtime.fold import Block, FixedQuery, FoldedMember, Layer, Read, TextQuery
 
@@ -22,11 +23,13 @@ class Outputs(Generic[Value]):
         probabilities: (B, labels), the committee's.
         votes: (B, members, labels) probabilities of each.
         attention: for each group (B, its members, T), how the [CLS] read weighs the tokens, mean over heads.
+        ngrams: (B, labels) probabilities of the linear n-gram classifier that votes with the members, if there is one.
     """
 
     probabilities: Value
     votes: Value
     attention: tuple[Value, ...]
+    ngrams: Value | None = None
 
 
 def groups(members: Sequence[FoldedMember]) -> tuple[tuple[int, ...], ...]:
@@ -43,7 +46,11 @@ def input_names(kind: str, count: int) -> list[str]:
 
 
 def forward_committee(
-    operations: Operations[Value], members: Sequence[FoldedMember], voting: Voting, batches: Sequence[TokenBatch[Value]]
+    operations: Operations[Value],
+    members: Sequence[FoldedMember],
+    voting: Voting,
+    batches: Sequence[TokenBatch[Value]],
+    ngrams: NgramClassifier | None = None,
 ) -> Outputs[Value]:
     """What a committee computes of texts.
 
@@ -52,6 +59,7 @@ def forward_committee(
         members: the voters.
         voting: how they vote.
         batches: the texts, once for each of `groups(members)`.
+        ngrams: votes with the members, on the ids of the first group, by `voting.ngram_weight`.
     """
     logits: dict[int, Value] = {}
     attention = []
@@ -64,15 +72,35 @@ def forward_committee(
     side_by_side = operations.concatenate([logits[index] for index in range(len(members))])
     by_member = operations.reshape(side_by_side, 0, len(members), -1)
     votes = operations.softmax(by_member)
-    if voting == PLAIN:
-        probabilities = operations.mean(votes, keep=False)
-    elif voting.vote == "probability":
-        logits_of_mean = operations.log(operations.mean(votes, keep=False))
-        probabilities = operations.softmax(operations.scale(logits_of_mean, 1 / voting.temperature))
-    else:
-        mean = operations.mean(by_member, keep=False)
-        probabilities = operations.softmax(operations.scale(mean, 1 / voting.temperature))
-    return Outputs(probabilities, votes, tuple(attention))
+    by_ngrams = None if ngrams is None else operations.softmax(_ngram_logits(operations, ngrams, batches[0]))
+    mean = operations.mean(votes if voting.vote == "probability" else by_member, keep=False)
+    if by_ngrams is not None:
+        share = voting.ngram_weight
+        further = by_ngrams if voting.vote == "probability" else operations.log(by_ngrams)
+        mean = operations.add(operations.scale(mean, 1 - share), operations.scale(further, share))
+    if voting.vote == "probability" and voting.temperature == 1:
+        return Outputs(mean, votes, tuple(attention), by_ngrams)
+    mean_logits = operations.log(mean) if voting.vote == "probability" else mean
+    probabilities = operations.softmax(operations.scale(mean_logits, 1 / voting.temperature))
+    return Outputs(probabilities, votes, tuple(attention), by_ngrams)
+
+
+def _ngram_logits(operations: Operations[Value], ngrams: NgramClassifier, batch: TokenBatch[Value]) -> Value:
+    """(B, labels); the formula is in `model/ngrams.py`."""
+    rows = [operations.lookup(ngrams.unigram_rows, batch.ids)]
+    tables = [ngrams.unigrams]
+    if len(ngrams.bigrams.codes):
+        rows.append(operations.bigram_rows(ngrams.bigrams.codes, ngrams.vocab_size, batch.ids))
+        tables.append(ngrams.bigrams)
+    real = operations.real_tokens(batch.mask)
+    every_token = operations.transpose(real, 0, 2, 1)
+    weights = [operations.token_embeddings(table.weights, row) for table, row in zip(tables, rows, strict=True)]
+    sums = [operations.matmul(every_token, weight) for weight in weights]  # (B, 1, labels) each
+    total = operations.add(*sums) if len(sums) > 1 else sums[0]
+    idf = [operations.multiply(operations.lookup(t.idf, row), real) for t, row in zip(tables, rows, strict=True)]
+    norm = operations.inverse_norm(operations.transpose(operations.concatenate(idf), 0, 2, 1), NORM_EPSILON)
+    scores = operations.reshape(operations.multiply(total, norm), 0, -1)
+    return operations.add(scores, operations.constant(ngrams.bias))
 
 
 def _member(operations: Operations[Value], member: FoldedMember, batch: TokenBatch[Value]) -> tuple[Value, Value]:
@@ -82,7 +110,8 @@ def _member(operations: Operations[Value], member: FoldedMember, batch: TokenBat
         operations.position_embeddings(member.position_embeddings, batch.ids),
     )
     if member.bigrams is not None:
-        embedded = operations.add(embedded, operations.bigram_embeddings(member.bigrams, batch.ids))
+        rows = operations.bigram_rows(member.bigrams.codes, member.bigrams.vocab_size, batch.ids)
+        embedded = operations.add(embedded, operations.token_embeddings(member.bigrams.table, rows))
     bias = operations.padding_bias(batch.mask)
     if isinstance(member.read.query, FixedQuery):
         read, attention = _read_embedding(operations, member, member.read.query, embedded, bias)

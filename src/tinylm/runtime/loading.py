@@ -8,6 +8,7 @@ from tinylm.committee.voting import PLAIN, Voting
 from tinylm.core.errors import InputError
 from tinylm.core.runs import RUN
 from tinylm.model.layout import CONFIG
+from tinylm.model.ngrams import NGRAMS, NgramClassifier
 from tinylm.runtime.artefact import ARTEFACT, GRAPH, read_artefact, vocabulary_folders
 from tinylm.runtime.backends import Backend, NumpyBackend, OnnxBackend
 from tinylm.runtime.classifier import Classifier, Vocabulary
@@ -27,12 +28,14 @@ class Checkpoint:
         folders: where each is.
         voting: how they vote.
         files: all that makes the model.
+        ngrams: the linear n-gram classifier that votes with the members, if there is one.
     """
 
     members: tuple[FoldedMember, ...]
     folders: tuple[Path, ...]
     voting: Voting
     files: tuple[Path, ...]
+    ngrams: NgramClassifier | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -49,6 +52,10 @@ class Checkpoint:
     def batch_tokens(self) -> int:
         """Padded tokens that a batch should have at most, so that what is made of them fits into a core's cache."""
         return max(1, _BATCH_TOKENS // max(member.front_end.channels for member in self.members))
+
+    def backend(self, threads: int) -> Backend:
+        """What computes it as it was trained, in NumPy."""
+        return NumpyBackend(self.members, self.voting, threads, self.ngrams)
 
     def classifier(self, backend: Backend, threads: int) -> Classifier:
         """A classifier: the committee's vocabularies around a backend that computes their forward pass."""
@@ -80,7 +87,7 @@ def load(folder: str | Path, threads: int = 1) -> Classifier:
     if (folder / ARTEFACT).is_file():
         return _open_artefact(folder, threads)
     checkpoint = open_checkpoint(folder)
-    return checkpoint.classifier(NumpyBackend(checkpoint.members, checkpoint.voting, threads), threads)
+    return checkpoint.classifier(checkpoint.backend(threads), threads)
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -96,7 +103,13 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         for path, member in zip(folders, members, strict=True):
             if member.labels != stored.labels:
                 raise InputError(f"{path} has other labels than its committee; train or copy the model again")
-        return Checkpoint(members, folders, stored.voting, _present(folder / COMMITTEE, *folders, folder / RUN))
+        ngrams = None
+        if stored.voting.ngram_weight:
+            ngrams = NgramClassifier.load(folder, len(stored.labels))
+            if ngrams.vocab_size != members[0].config.vocab_size:
+                raise InputError(f"{folder / NGRAMS} has another vocabulary than its committee; copy the model again")
+        files = _present(folder / COMMITTEE, *folders, folder / NGRAMS, folder / RUN)
+        return Checkpoint(members, folders, stored.voting, files, ngrams)
     if (folder / CONFIG).is_file():
         return Checkpoint((fold_member(folder),), (folder,), PLAIN, _present(*sorted(folder.iterdir())))
     if not folder.is_dir():

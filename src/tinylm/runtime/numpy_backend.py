@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tinylm.model.operations import Array, Bigrams, Linear, Norm
-from tinylm.tokens.bigrams import bigram_codes
+from tinylm.model.operations import Array, Linear, Norm
+from tinylm.tokens.bigrams import bigram_codes, look_up
 
 Values = npt.NDArray[Any]
 """float32; ids and masks int64."""
@@ -27,10 +27,14 @@ class NumpyOperations:
     def position_embeddings(self, table: Array, ids: Values) -> Values:
         return table[: ids.shape[1]]
 
-    def bigram_embeddings(self, bigrams: Bigrams, ids: Values) -> Values:
-        codes = bigram_codes(ids, bigrams.vocab_size)
-        row = np.minimum(np.searchsorted(bigrams.codes, codes), len(bigrams.codes) - 1)
-        return bigrams.table[np.where(bigrams.codes[row] == codes, row + 1, 0)]
+    def bigram_rows(self, codes: npt.NDArray[np.int64], vocab_size: int, ids: Values) -> Values:
+        return look_up(codes, bigram_codes(ids, vocab_size))
+
+    def lookup(self, values: Values, ids: Values) -> Values:
+        return np.asarray(values[ids])
+
+    def constant(self, values: Array) -> Values:
+        return values
 
     def norm(self, x: Values, norm: Norm) -> Values:
         centred = x - x.mean(-1, keepdims=True)

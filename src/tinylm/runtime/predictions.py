@@ -21,13 +21,16 @@ class Predictions:
     """(members, n, labels): probabilities of each member."""
     tokens: npt.NDArray[np.int64]
     """(n,): tokens read of each text, `[CLS]` and `[SEP]` included."""
+    ngrams: npt.NDArray[np.float32] | None = None
+    """(n, labels): probabilities of the linear n-gram classifier that votes with the members, if there is one."""
 
     def __len__(self) -> int:
         return len(self.probabilities)
 
     def __getitem__(self, texts: slice) -> "Predictions":
         """Those of some of the texts; the arrays are views."""
-        return Predictions(self.labels, self.probabilities[texts], self.votes[:, texts], self.tokens[texts])
+        ngrams = None if self.ngrams is None else self.ngrams[texts]
+        return Predictions(self.labels, self.probabilities[texts], self.votes[:, texts], self.tokens[texts], ngrams)
 
     @classmethod
     def concatenate(cls, parts: "Sequence[Predictions]") -> "Predictions":
@@ -39,6 +42,7 @@ class Predictions:
             np.concatenate([part.probabilities for part in parts]),
             np.concatenate([part.votes for part in parts], axis=1),
             np.concatenate([part.tokens for part in parts]),
+            None if parts[0].ngrams is None else np.concatenate([p.ngrams for p in parts if p.ngrams is not None]),
         )
 
     @property
@@ -48,12 +52,14 @@ class Predictions:
 
     def one_by_one(self) -> "Iterator[Prediction]":
         """The prediction for each text, in the order of the texts."""
-        for best, row, disagreement, votes, tokens in zip(
+        by_ngrams = [None] * len(self) if self.ngrams is None else self.ngrams.tolist()
+        for best, row, disagreement, votes, tokens, ngrams in zip(
             self.probabilities.argmax(1).tolist(),
             self.probabilities.tolist(),
             self.disagreement.tolist(),
             self.votes.swapaxes(0, 1).tolist(),  # (n, members, labels)
             self.tokens.tolist(),
+            by_ngrams,
             strict=True,
         ):
             yield Prediction(
@@ -63,6 +69,7 @@ class Predictions:
                 disagreement=disagreement,
                 votes=[dict(zip(self.labels, vote, strict=True)) for vote in votes],
                 tokens=tokens,
+                ngrams=None if ngrams is None else dict(zip(self.labels, ngrams, strict=True)),
             )
 
 
@@ -82,6 +89,8 @@ class Prediction:
     """Probability of every label, by each member."""
     tokens: int
     """Tokens read, `[CLS]` and `[SEP]` included."""
+    ngrams: dict[str, float] | None = None
+    """Probability of every label, by the linear n-gram classifier that votes with the members, if there is one."""
 
 
 @dataclass(frozen=True)

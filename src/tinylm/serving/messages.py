@@ -53,6 +53,9 @@ class PredictionMessage(BaseModel):
     disagreement: float = Field(description="of the members, in nats; 0 where all agree")
     votes: list[dict[str, float]] = Field(description="of every label, by each member")
     tokens: int = Field(description="tokens that were read, [CLS] and [SEP] included")
+    ngrams: dict[str, float] | None = Field(
+        default=None, description="of every label, by the linear n-gram classifier, where one votes with the members"
+    )
 
 
 class OneAnswer(PredictionMessage):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from tinylm.committee.files import member_names, read_committee, write_committee
+from tinylm.committee.voting import Voting
 from tinylm.core.errors import InputError
 from tinylm.core.progress import Progress, Silent
 from tinylm.core.runs import claim, read_record
@@ -108,7 +109,8 @@ class Distill:
             # Only where texts are missing in the token file is the corpus tokenised again, to see which.
             targets = soft.of_readable(corpus, tokenizer) if tokens.meta.unreadable else soft.probabilities
             distill_member(target, index, start, sequences, targets, self.settings, join_processes(), progress)
-        write_committee(output, member_names(self.members), committee.labels, committee.voting)
+        # What they learnt is calibrated already, and has the vote of the n-grams in it.
+        write_committee(output, member_names(self.members), committee.labels, Voting(committee.voting.vote))
         shutil.rmtree(output / _TARGETS, ignore_errors=True)
         return load(output)
 

@@ -127,20 +127,24 @@ def finetune_committee(
         from_scratch: keep of a member only its shape and vocabulary, and draw its weights anew.
     """
     from tinylm.train.finetune import is_short
+    from tinylm.train.ngrams import fit_ngram_classifier
     from tinylm.train.variants import IN_TURN, member_settings, members_differ
 
     starts = [read_config(member)[0] if from_scratch else member for member in members]
-    kinds, temperature = IN_TURN, 1.0
+    kinds, voting, ngrams = IN_TURN, Voting(vote), None
     if settings.search and members_differ(settings):
         mix = search_mix(folder, starts, members, task, settings, vote, progress)
-        kinds, temperature = mix.kinds, mix.temperature
+        kinds, ngrams = mix.kinds, mix.ngrams
+        voting = Voting(vote, mix.temperature, ngrams.weight if ngrams else 0.0)
     jobs = [
         partial(_finetune, target, index, starts[index], members[index], task, member_settings(settings, index, kinds))
         for index, target in pending_members(folder, len(members), "fine-tuned", progress)
     ]
     what = "fine-tuning from scratch" if from_scratch else "fine-tuning"
     run_side_by_side(what, "members", jobs, progress, short=is_short(settings, len(task.train), len(jobs)))
-    write_committee(folder, member_names(len(members)), task.labels, Voting(vote, temperature))
+    if ngrams is not None:
+        fit_ngram_classifier(members[0], task, ngrams, settings.seed).save(folder)
+    write_committee(folder, member_names(len(members)), task.labels, voting)
     return load(folder)
 
 

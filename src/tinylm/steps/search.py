@@ -1,4 +1,4 @@
-"""The search before fine-tuning: which kinds of member a task wants, and how sure of itself their committee may be."""
+"""The search before fine-tuning: which kinds of member a task wants, what votes with them, and how sure they may be."""
 
 import json
 import shutil
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinylm.committee.files import SEARCH
-from tinylm.committee.mixing import Mix, choose_mix
+from tinylm.committee.mixing import Mix, NgramVote, choose_mix
 from tinylm.committee.voting import Vote
 from tinylm.core.files import write_json
 from tinylm.core.progress import Progress
 from tinylm.model.config import ModelConfig
-from tinylm.steps.side_by_side import run_side_by_side
+from tinylm.steps.side_by_side import Job, run_side_by_side
 from tinylm.text.splits import Task
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.train.settings import FinetuneSettings
@@ -32,7 +33,9 @@ def search_mix(
     vote: Vote,
     progress: Progress,
 ) -> Mix:
-    """Fine-tune a candidate of each kind on four fifths of the labels, and choose by what they predict of the rest.
+    """Train a candidate of each kind on four fifths of the labels, and choose by what they predict of the rest.
+
+    So is a linear n-gram classifier, of which the share in the vote is chosen, none included.
 
     What was found is kept in `search.json`, and read where it is there.
 
@@ -45,16 +48,18 @@ def search_mix(
         vote: how its members will vote.
         progress: receives how far it is, and what was chosen.
     """
-    from tinylm.train.candidate import predict_held_out, splits_for
+    from tinylm.train.candidate import held_out_by, predict_held_out, splits_for
     from tinylm.train.finetune import is_short
+    from tinylm.train.ngrams import score_held_out
     from tinylm.train.variants import IN_TURN, VARIANTS
 
     kept = folder / SEARCH
     if kept.is_file():
         stored = json.loads(kept.read_text(encoding="utf-8"))
-        return Mix(**{**stored, "kinds": tuple(stored["kinds"])})
+        ngrams = stored.pop("ngrams", None)
+        return Mix(**{**stored, "kinds": tuple(stored["kinds"])}, ngrams=NgramVote(**ngrams) if ngrams else None)
     splits = splits_for(len(task.train))
-    jobs = [
+    jobs: list[Job[Any]] = [
         partial(
             predict_held_out,
             folder / _CANDIDATES / f"{kind}-{split}",
@@ -68,12 +73,17 @@ def search_mix(
         for split in range(splits)
         for kind in IN_TURN
     ]
+    by_ngrams: list[Job[Any]] = [
+        partial(score_held_out, vocabularies[0], task, held_out_by(task, settings.seed, split), settings.seed)
+        for split in range(splits)
+    ]
     short = is_short(settings, len(task.train), len(jobs))
-    found = run_side_by_side("trying kinds of member", "candidates", jobs, progress, short=short)
+    found = run_side_by_side("trying kinds of member", "candidates", [*jobs, *by_ngrams], progress, short=short)
+    by_member, scores = found[: len(jobs)], found[len(jobs) :]
     kinds = len(VARIANTS)
-    predictions = np.stack([np.concatenate([probabilities for probabilities, _ in found[k::kinds]]) for k in IN_TURN])
-    labels = np.concatenate([labels for _, labels in found[::kinds]])
-    mix = choose_mix(predictions, labels, len(starts), vote)
+    predictions = np.stack([np.concatenate([votes for votes, _ in by_member[kind::kinds]]) for kind in IN_TURN])
+    labels = np.concatenate([labels for _, labels in by_member[::kinds]])
+    mix = choose_mix(predictions, labels, len(starts), vote, np.concatenate(scores, axis=1))
     write_json(kept, asdict(mix))
     shutil.rmtree(folder / _CANDIDATES)
     _report(mix, len(labels), [variant.name for variant in VARIANTS], len(starts), progress)
@@ -89,4 +99,6 @@ def _report(mix: Mix, labels: int, names: Sequence[str], members: int, progress:
         chosen = "; ".join(f"{count} of {len(mix.kinds)} with {name}" for name, count in share.items())
         why = f"cross-entropy {mix.loss:.3f} in place of {mix.default_loss:.3f} on {labels:,} held-out labels"
         progress.say(f"members: {chosen}: {why}")
+    if mix.ngrams is not None:
+        progress.say(f"a linear n-gram classifier has {mix.ngrams.weight:.0%} of the vote")
     progress.say(f"calibration: temperature {mix.temperature:.2f} for {members} member(s)")

@@ -1,4 +1,7 @@
-"""Is pre-training worth it? The committee beside its members, the same members from scratch, and tf-idf."""
+"""Is pre-training worth it? The committee beside its members, the same members from scratch, and tf-idf.
+
+Members, and their votes alone, are what is compared; a linear n-gram classifier that votes with them has a row more.
+"""
 
 import json
 import time
@@ -25,6 +28,8 @@ from tinylm.train.settings import FinetuneSettings
 RESULTS = "results.json"
 SCRATCH = "scratch"
 """Folder of the members from scratch, in that of the committee."""
+AND_NGRAMS = "and n-grams"
+"""What the row of members with a linear n-gram classifier in their vote is called after that of members alone."""
 
 
 def compare(
@@ -57,7 +62,10 @@ def compare(
     names = member_names(len(base.members))
     members = [folder / name for name in names]
     rows += _rows("from scratch", scratch, _seconds(scratch_folder / name for name in names))
-    rows += _rows("pre-trained", measured, _seconds(members) + _seconds(base.members))
+    seconds = _seconds(members) + _seconds(base.members)
+    rows += _rows("pre-trained", measured, seconds)
+    if measured.ngrams is not None:
+        rows.append(_row(f"{rows[-1].name} {AND_NGRAMS}", measured.committee.accuracy, len(task.test), seconds))
     write_json(folder / RESULTS, {"task": task.name, "test": len(task.test), "rows": [vars(row) for row in rows]})
     return rows
 
@@ -67,7 +75,7 @@ def _rows(name: str, measured: CommitteeEvaluation, seconds: float) -> Sequence[
     one = _row(f"{name}, one member", float(np.mean(measured.members)), n, seconds / members)
     if members == 1:
         return [one]
-    return [one, _row(f"{name}, committee of {members}", measured.committee.accuracy, n, seconds)]
+    return [one, _row(f"{name}, committee of {members}", measured.members_alone, n, seconds)]
 
 
 def _seconds(members: Iterable[Path]) -> float:

@@ -83,6 +83,8 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
         ),
         NextStep("measure a model on other labelled text", "tinylm evaluate model more.csv"),
     ]
+    ending = f", committee of {_MEMBERS}"
+    accuracy = {row.name.removesuffix(ending): row.accuracy for row in rows if row.name.endswith(ending)}
     seconds = time.perf_counter() - started
     write_report(
         output / REPORT,
@@ -90,8 +92,9 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
         summary=(
             f"{_MEMBERS} language models with one layer each were pre-trained for {_BUDGET} on the documentation of "
             f"the Python packages on this machine, then fine-tuned to distinguish {len(task.labels)} libraries on "
-            f"{len(task.train)} labelled texts. Together they are right on {rows[-1].accuracy:.1%} of "
-            f"{len(task.test):,} unseen texts; the same members without pre-training, on {rows[-3].accuracy:.1%}."
+            f"{len(task.train)} labelled texts. Together they are right on {accuracy['pre-trained']:.1%} of "
+            f"{len(task.test):,} unseen texts; the same members without pre-training, on "
+            f"{accuracy['from scratch']:.1%}."
         ),
         table=rows,
         charts=list(_charts(output)),

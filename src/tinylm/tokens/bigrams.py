@@ -51,3 +51,11 @@ def frequent_bigrams(sequences: Sequences, vocab_size: int, *, min_count: int, m
     frequent = np.flatnonzero(counts >= min_count)
     order = np.argsort(-counts[frequent], kind="stable")[:most]
     return np.sort(found[frequent[order]])
+
+
+def look_up(listed: Indices, codes: npt.NDArray[np.integer]) -> Indices:
+    """Where codes stand in a rising list, from 1; 0 for what is not in it."""
+    if not len(listed):
+        return np.zeros(codes.shape, np.int64)
+    row = np.minimum(np.searchsorted(listed, codes), len(listed) - 1)
+    return np.where(listed[row] == codes, row + 1, 0)

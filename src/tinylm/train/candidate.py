@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from tinylm.core.files import new_folder
@@ -31,6 +32,11 @@ _FILE = "predictions.npz"
 def splits_for(texts: int) -> int:
     """How often to part so many texts, so that some 500 predictions are there to choose by, at most three times."""
     return int(np.clip(np.ceil(_ENOUGH / max(1.0, HELD_OUT * texts)), 1, _MOST_SPLITS))
+
+
+def held_out_by(task: Task, seed: int, split: int) -> npt.NDArray[np.bool_]:
+    """Which training texts the candidates of a split predict: (texts,)."""
+    return held_out_rows(task.train, HELD_OUT, member_seed(seed, split))
 
 
 def predict_held_out(
@@ -63,8 +69,7 @@ def predict_held_out(
         shutil.rmtree(model, ignore_errors=True)
         candidate = replace(member_settings(settings, variant), validation_fraction=HELD_OUT)
         finetune_member(model, split, start, tokenizer, task, candidate, join_processes(), _Quiet(progress))
-        held_out = held_out_rows(task.train, HELD_OUT, member_seed(settings.seed, split))
-        examples = task.train.take(np.flatnonzero(held_out))
+        examples = task.train.take(np.flatnonzero(held_out_by(task, settings.seed, split)))
         classifier = load_classifier(model)[0].eval()
         with torch.inference_mode():
             texts = EncodedTexts(examples.texts, tokenizer, classifier.config.positions)

@@ -1,0 +1,106 @@
+"""A linear classifier of n-grams as plain arrays: how it is stored, and what is computed of it without torch.
+
+Its features are the unigrams and bigrams of token ids that its training texts had, each weighed by idf. It adds them up
+over the positions of a text, as `runtime/forward.py` does:
+
+    logits = sum_t (u[t] + b[t]) / sqrt(sum_t (i[t]^2 + j[t]^2)) + bias
+
+with u and b the weights of the token at t and of the bigram that ends there, times their idf i and j.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+
+from tinylm.core.errors import InputError
+from tinylm.model.operations import Array
+
+NGRAMS = "ngrams.safetensors"
+"""Its file, beside the members of a committee."""
+
+NORM_EPSILON = 1e-12
+"""Added to the sum of squares, for texts of which no n-gram is listed."""
+
+
+@dataclass(frozen=True, eq=False)
+class NgramTables:
+    """Listed n-grams of one order; row 0 of both tables is zero, and that of every n-gram that is not listed."""
+
+    codes: npt.NDArray[np.int64]
+    """(n,) rising: token ids, or codes of bigrams (`tokens.bigrams.bigram_codes`)."""
+    weights: Array
+    """(n + 1, classes), times idf."""
+    idf: Array
+    """(n + 1, 1)."""
+
+    @classmethod
+    def of(
+        cls, codes: npt.NDArray[np.int64], weights: npt.NDArray[np.floating], idf: npt.NDArray[np.floating]
+    ) -> "NgramTables":
+        """Tables of n-grams: codes (n,), weights (n, classes) without idf in them, idf (n,)."""
+        weighed = (weights * idf[:, None]).astype(np.float32)
+        padded = (np.concatenate([np.zeros((1, x.shape[1]), np.float32), x]) for x in (weighed, idf[:, None]))
+        return cls(codes, *(x.astype(np.float32) for x in padded))
+
+
+@dataclass(frozen=True, eq=False)
+class NgramClassifier:
+    """A linear classifier of unigrams and bigrams."""
+
+    unigrams: NgramTables
+    bigrams: NgramTables
+    bias: Array
+    """(classes,)."""
+    vocab_size: int
+    """Of the vocabulary that the ids are of."""
+
+    @property
+    def unigram_rows(self) -> npt.NDArray[np.int64]:
+        """Row of each token id in the tables of unigrams: (vocab_size,)."""
+        rows = np.zeros(self.vocab_size, np.int64)
+        rows[self.unigrams.codes] = np.arange(1, len(self.unigrams.codes) + 1)
+        return rows
+
+    def save(self, folder: Path) -> None:
+        """Write it into an existing folder."""
+        arrays = {"bias": self.bias, "vocab_size": np.array(self.vocab_size)}
+        for order, tables in (("unigrams", self.unigrams), ("bigrams", self.bigrams)):
+            arrays |= {f"{order}.{name}": np.ascontiguousarray(array) for name, array in vars(tables).items()}
+        path = folder / NGRAMS
+        partial = path.with_name(f".{path.name}.partial")
+        safetensors.numpy.save_file(arrays, partial)
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, folder: Path, classes: int) -> "NgramClassifier":
+        """Read it from a committee's folder.
+
+        Args:
+            folder: of the committee.
+            classes: how many it has.
+
+        Raises:
+            InputError: it is missing, damaged, or of other classes.
+        """
+        path = folder / NGRAMS
+        try:
+            stored = safetensors.numpy.load_file(path)
+            unigrams, bigrams = (
+                NgramTables(*(stored[f"{order}.{name}"] for name in ("codes", "weights", "idf")))
+                for order in ("unigrams", "bigrams")
+            )
+            read = cls(unigrams, bigrams, stored["bias"], int(stored["vocab_size"]))
+        except (OSError, safetensors.SafetensorError, KeyError, TypeError) as error:
+            raise InputError(f"{path} cannot be read ({error}); train or copy the model again") from error
+        fits = all(
+            tables.weights.shape == (len(tables.codes) + 1, classes) and tables.idf.shape == (len(tables.codes) + 1, 1)
+            for tables in (unigrams, bigrams)
+        )
+        if not fits or read.bias.shape != (classes,) or unigrams.codes.max(initial=0) >= read.vocab_size:
+            raise InputError(
+                f"{path} does not fit the {classes} labels of its committee; train or copy the model again"
+            )
+        return read

@@ -1,0 +1,171 @@
+"""Fitting the linear n-gram classifier of a committee: a support vector machine on unigrams and bigrams of tokens.
+
+It votes beside the members, since it errs elsewhere: it weighs each n-gram of the labelled texts by itself, and knows
+nothing of any other text. Features are tf-idf (as scikit-learn smooths it), each text divided by the root of the sum of
+idf^2 over all of its n-grams, each as often as it occurs, so that a graph can compute it position by position.
+"""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.svm import LinearSVC
+
+from tinylm.committee.mixing import NGRAM_C, NgramVote
+from tinylm.core.progress import Progress
+from tinylm.core.seeds import numpy_generator
+from tinylm.model.layout import read_config
+from tinylm.model.ngrams import NORM_EPSILON, NgramClassifier, NgramTables
+from tinylm.text.splits import Task
+from tinylm.tokens.bigrams import bigram_codes, frequent_bigrams, look_up
+from tinylm.tokens.encoded import EncodedTexts
+from tinylm.tokens.loading import load_tokenizer
+from tinylm.tokens.sequences import Indices, Sequences
+
+_MIN_COUNT, _MOST_BIGRAMS = 2, 100_000
+"""Occurrences of a bigram in the training texts at least, and how many are listed."""
+
+_PASSES = 10
+"""Passes over the texts: more change no accuracy, and take up to ten times as long (docs/LOG.md)."""
+
+_NO_EXAMPLE = -1.0
+"""Score of a class without examples: that of a machine which sees negative ones alone."""
+
+_CHUNK = 4096
+"""Sequences read at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class NgramFeatures:
+    """Which n-grams of texts count, and for how much; labels have no part in it."""
+
+    unigrams: Indices
+    """(unigrams,) token ids, rising."""
+    bigrams: Indices
+    """(bigrams,) codes, rising; see `tokens.bigrams.bigram_codes`."""
+    vocab_size: int
+    """That the codes are made with."""
+    idf: npt.NDArray[np.float64]
+    """(unigrams + bigrams,)."""
+
+    @classmethod
+    def of(cls, sequences: Sequences, vocab_size: int) -> "NgramFeatures":
+        """Those of some texts: all unigrams, and the bigrams that recur.
+
+        Args:
+            sequences: the texts.
+            vocab_size: of their vocabulary.
+        """
+        between = (ids[:, 1:-1][real[:, 2:]] for ids, real in _chunks(sequences))
+        unigrams = np.unique(np.concatenate([np.empty(0, np.int64), *between]))
+        bigrams = frequent_bigrams(sequences, vocab_size, min_count=_MIN_COUNT, most=_MOST_BIGRAMS)
+        unweighted = cls(unigrams, bigrams, vocab_size, np.ones(len(unigrams) + len(bigrams)))
+        texts_with = np.bincount(unweighted._counts(sequences).indices, minlength=len(unweighted.idf))
+        return replace(unweighted, idf=np.log((1 + len(sequences)) / (1 + texts_with)) + 1)
+
+    def matrix(self, sequences: Sequences) -> sparse.csr_matrix:
+        """Texts in these features: (texts, unigrams + bigrams)."""
+        counts = self._counts(sequences)
+        norm = np.sqrt(counts @ self.idf**2 + NORM_EPSILON)
+        return sparse.csr_matrix(sparse.diags(1 / norm) @ counts @ sparse.diags(self.idf))
+
+    def classifier(
+        self, weights: npt.NDArray[np.float64], bias: npt.NDArray[np.float64], temperature: float
+    ) -> NgramClassifier:
+        """One with weights (classes, unigrams + bigrams) and bias (classes,), its scores divided by a temperature."""
+        parts = np.split((weights / temperature).T, [len(self.unigrams)])
+        idf = np.split(self.idf, [len(self.unigrams)])
+        unigrams, bigrams = map(NgramTables.of, (self.unigrams, self.bigrams), parts, idf)
+        return NgramClassifier(unigrams, bigrams, (bias / temperature).astype(np.float32), self.vocab_size)
+
+    def _counts(self, sequences: Sequences) -> sparse.csr_matrix:
+        rows, columns, start = list[Indices](), list[Indices](), 0
+        for ids, real in _chunks(sequences):
+            of_bigrams = look_up(self.bigrams, bigram_codes(ids, self.vocab_size))
+            for found, before in ((look_up(self.unigrams, ids), 0), (of_bigrams, len(self.unigrams))):
+                row, position = np.nonzero(real & (found > 0))
+                rows.append(row + start)
+                columns.append(found[row, position] - 1 + before)
+            start += len(ids)
+        row, column = np.concatenate(rows), np.concatenate(columns)
+        return sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=(start, len(self.idf)))
+
+
+def fit_ngram_classifier(vocabulary: Path, task: Task, chosen: NgramVote, seed: int) -> NgramClassifier:
+    """Fit it to all training texts of a task.
+
+    Args:
+        vocabulary: folder of a member, whose ids it reads.
+        task: what to learn; its test part is not looked at.
+        chosen: how.
+        seed: of the order in which the solver visits the texts.
+    """
+    sequences, vocab_size = _encoded(vocabulary, task.train.texts)
+    features = NgramFeatures.of(sequences, vocab_size)
+    fitted = _fit(features.matrix(sequences), task.train.labels, len(task.labels), chosen.C, seed)
+    return features.classifier(*fitted, chosen.temperature)
+
+
+def score_held_out(
+    vocabulary: Path, task: Task, held_out: npt.NDArray[np.bool_], seed: int, progress: Progress
+) -> npt.NDArray[np.float64]:
+    """Fit it to some training texts of a task and score the others.
+
+    Args:
+        vocabulary: folder of a member, whose ids it reads.
+        task: what to learn.
+        held_out: (training texts,) those to score.
+        seed: as in `fit_ngram_classifier`.
+        progress: receives how far it is.
+
+    Returns:
+        (len(NGRAM_C), held-out texts, classes): for each C, one after another.
+    """
+    rest, rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    (learnt, vocab_size), (others, _) = (_encoded(vocabulary, task.train.take(x).texts) for x in (rest, rows))
+    features = NgramFeatures.of(learnt, vocab_size)
+    matrix, to_score = features.matrix(learnt), features.matrix(others)
+    progress.start("linear n-gram classifier", len(NGRAM_C), "fits")
+    found = []
+    for number, regularisation in enumerate(NGRAM_C, start=1):
+        weights, bias = _fit(matrix, task.train.labels[rest], len(task.labels), regularisation, seed)
+        found.append(to_score @ weights.T + bias)
+        progress.update(number)
+    progress.finish()
+    return np.stack(found)
+
+
+def _encoded(vocabulary: Path, texts: tuple[str, ...]) -> tuple[EncodedTexts, int]:
+    """Texts as a member reads them, and the size of its vocabulary."""
+    shape = read_config(vocabulary)[0]
+    return EncodedTexts(texts, load_tokenizer(vocabulary), shape.positions), shape.vocab_size
+
+
+def _fit(
+    matrix: sparse.csr_matrix, labels: npt.NDArray[np.int64], classes: int, regularisation: float, seed: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """One-vs-rest weights (classes, features) and bias (classes,)."""
+    weights, bias = np.zeros((classes, matrix.shape[1])), np.full(classes, _NO_EXAMPLE)
+    if not matrix.shape[1]:
+        return weights, bias
+    order = int(numpy_generator(seed, "n-gram classifier").integers(2**31))
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        machine = LinearSVC(C=regularisation, dual=True, max_iter=_PASSES, random_state=order).fit(matrix, labels)
+    coefficients, intercepts = machine.coef_, machine.intercept_
+    if len(machine.classes_) == 2:
+        coefficients, intercepts = (np.concatenate([-x, x]) for x in (coefficients, intercepts))
+    weights[machine.classes_], bias[machine.classes_] = coefficients, intercepts
+    return weights, bias
+
+
+def _chunks(sequences: Sequences) -> Iterator[tuple[Indices, npt.NDArray[np.bool_]]]:
+    """Ids (B, T) and which of them are no padding (B, T)."""
+    for start in range(0, len(sequences), _CHUNK):
+        chosen = np.arange(start, min(start + _CHUNK, len(sequences)))
+        ids = sequences.fetch(chosen)
+        yield ids, np.arange(ids.shape[1]) < sequences.lengths[chosen][:, None]

@@ -1,0 +1,161 @@
+"""The linear n-gram classifier: its features are tf-idf, and its plain arrays compute what it was fitted to be."""
+
+import numpy as np
+import onnx
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from voters import write_member
+
+from tinylm.committee.mixing import NgramVote
+from tinylm.committee.voting import Voting
+from tinylm.core.errors import InputError
+from tinylm.core.progress import Silent
+from tinylm.exporting.graph import build_graph
+from tinylm.model.ngrams import NGRAMS, NgramClassifier
+from tinylm.model.operations import TokenBatch
+from tinylm.runtime.backends import NumpyBackend, OnnxBackend
+from tinylm.runtime.fold import fold_member
+from tinylm.text.splits import Examples, Task
+from tinylm.tokens.encoded import EncodedTexts
+from tinylm.train import ngrams
+
+VOTE = NgramVote(C=1.0, temperature=0.3, weight=0.4)
+SHARED = Voting(ngram_weight=0.4)
+
+
+@pytest.fixture(scope="module")
+def member(tokenizer, tmp_path_factory):
+    return write_member(tmp_path_factory.mktemp("member"), tokenizer, 0)
+
+
+def task_of(documents, classes=3):
+    labels = np.arange(len(documents)) % classes
+    # What a text of a class has that no other has is the order of two words alone.
+    marks = ("ab cd ef", "ef ab cd", "cd ef ab")
+    texts = tuple(f"{marks[label]} {text[:40]}" for text, label in zip(documents, labels, strict=True))
+    empty = Examples((), np.zeros(0, np.int64))
+    return Task("marks", ("a", "b", "c")[:classes], Examples(texts, labels), empty, "")
+
+
+@pytest.fixture(scope="module")
+def task(documents):
+    return task_of(documents[:150])
+
+
+@pytest.fixture(scope="module")
+def fitted(task, member):
+    return ngrams.fit_ngram_classifier(member, task, VOTE, 0)
+
+
+def batch_of(texts, tokenizer, length=32):
+    sequences = EncodedTexts(texts, tokenizer, length)
+    ids = sequences.fetch(np.arange(len(texts)))
+    return TokenBatch(ids, (np.arange(ids.shape[1]) < sequences.lengths[:, None]).astype(np.int64))
+
+
+def backends(member, fitted, precision="float32", voting=SHARED):
+    folded = [fold_member(member)]
+    graph = build_graph(folded, voting, precision, fitted)
+    onnx.checker.check_model(graph, full_check=False)
+    return NumpyBackend(folded, voting, 1, fitted), OnnxBackend(graph.SerializeToString(), 1, 1)
+
+
+def test_features_are_tfidf_where_no_ngram_is_repeated(tokenizer):
+    texts = ["a b c", "b c d", "c d a", "b c", "a b d"]
+    sequences = EncodedTexts(texts, tokenizer, 32)
+    features = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size)
+    ours = features.matrix(sequences).toarray()
+    framed = [f"CLS {text} SEP" for text in texts]
+    counted = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+", lowercase=False, norm=None)
+    theirs = counted.fit_transform(framed).toarray()
+    names = counted.get_feature_names_out().tolist()
+    twice = [name for name in names if " " in name and np.count_nonzero(theirs[:, names.index(name)]) > 1]
+    kept = theirs[:, [names.index(name) for name in ("a", "b", "c", "d", *twice)]]
+    kept /= np.linalg.norm(kept, axis=1, keepdims=True)
+    assert (len(features.unigrams), len(features.bigrams)) == (4, len(twice))
+    np.testing.assert_allclose(np.sort(ours, axis=1), np.sort(kept, axis=1), atol=1e-12)
+    np.testing.assert_allclose(ours @ ours.T, kept @ kept.T, atol=1e-12)
+
+
+def test_arrays_and_graph_compute_what_was_fitted(task, member, fitted, tokenizer):
+    texts = [*task.train.texts[:40], "", "a a a a", "zzz", "red blue " * 40]
+    sequences = EncodedTexts(texts, tokenizer, 32)
+    learnt = EncodedTexts(task.train.texts, tokenizer, 32)
+    features = ngrams.NgramFeatures.of(learnt, tokenizer.vocab_size)
+    weights, bias = ngrams._fit(features.matrix(learnt), task.train.labels, 3, VOTE.C, 0)
+    scores = (features.matrix(sequences) @ weights.T + bias) / VOTE.temperature
+    expected = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    assert expected.std() > 0.1
+    for backend in backends(member, fitted):
+        found = backend.forward([batch_of(texts, tokenizer)])
+        np.testing.assert_allclose(found.ngrams, expected, atol=1e-5)
+        np.testing.assert_allclose(found.probabilities, 0.6 * found.votes[:, 0] + 0.4 * found.ngrams, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["probability", "logit"])
+def test_arrays_and_graph_vote_alike(task, member, fitted, tokenizer, how):
+    plain, graph = backends(member, fitted, voting=Voting(how, 1.7, 0.4))
+    rows = [batch_of(task.train.texts[:20], tokenizer)]
+    np.testing.assert_allclose(graph.forward(rows).probabilities, plain.forward(rows).probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_quantized_weights_stay_near(task, member, fitted, tokenizer, precision):
+    plain, graph = backends(member, fitted, precision)
+    rows = [batch_of(task.train.texts, tokenizer)]
+    np.testing.assert_allclose(graph.forward(rows).ngrams, plain.forward(rows).ngrams, atol=0.02)
+
+
+def test_order_of_neighbours_is_learnt(task, member, fitted, tokenizer):
+    predicted = backends(member, fitted)[0].forward([batch_of(task.train.texts, tokenizer, 32)]).ngrams.argmax(1)
+    assert np.mean(predicted == task.train.labels) > 0.95
+
+
+def test_held_out_texts_are_scored_and_not_learnt(task, member):
+    held_out = np.arange(len(task.train)) % 5 == 0
+    scores = ngrams.score_held_out(member, task, held_out, 0, Silent())
+    assert scores.shape == (len(ngrams.NGRAM_C), 30, 3)
+    wrong = task.train.labels.copy()
+    wrong[held_out] = (wrong[held_out] + 1) % 3
+    other = Task(task.name, task.labels, Examples(task.train.texts, wrong), task.test, "")
+    np.testing.assert_array_equal(scores, ngrams.score_held_out(member, other, held_out, 0, Silent()))
+
+
+def test_a_class_without_examples_is_improbable(task, member):
+    held_out = (np.arange(len(task.train)) % 5 == 0) | (task.train.labels == 2)
+    scores = ngrams.score_held_out(member, task, held_out, 0, Silent())
+    assert (scores[..., 2] == -1).all()
+
+
+def test_two_classes_and_texts_without_a_word(member, documents, tokenizer):
+    two = ngrams.fit_ngram_classifier(member, task_of(documents[:60], 2), VOTE, 0)
+    np.testing.assert_allclose(two.bias[0], -two.bias[1])
+    nothing = Task("x", ("a", "b"), Examples(("", "", "", ""), np.array([0, 1, 0, 1])), task_of([]).test, "")
+    silent = ngrams.fit_ngram_classifier(member, nothing, VOTE, 0)
+    for classifier in (two, silent):
+        # The member has three classes, and what it says is not looked at.
+        found = NumpyBackend([fold_member(member)], Voting("probability"), 1, None).forward(
+            [batch_of(["", "red"], tokenizer)]
+        )
+        assert found.ngrams is None and len(classifier.bias) == 2
+
+
+def test_what_is_stored_is_read_as_it_was(fitted, tmp_path):
+    fitted.save(tmp_path)
+    read = NgramClassifier.load(tmp_path, 3)
+    for order in ("unigrams", "bigrams"):
+        for name, array in vars(getattr(fitted, order)).items():
+            np.testing.assert_array_equal(getattr(getattr(read, order), name), array)
+    np.testing.assert_array_equal(read.bias, fitted.bias)
+    assert (read.vocab_size, [path.name for path in tmp_path.iterdir()]) == (fitted.vocab_size, [NGRAMS])
+
+
+def test_what_cannot_be_read_is_refused_with_its_name(fitted, tmp_path):
+    with pytest.raises(InputError, match=f"{NGRAMS} cannot be read"):
+        NgramClassifier.load(tmp_path, 3)
+    fitted.save(tmp_path)
+    with pytest.raises(InputError, match=f"{NGRAMS} does not fit the 4 labels of its committee"):
+        NgramClassifier.load(tmp_path, 4)
+    (tmp_path / NGRAMS).write_bytes(b"no tensors")
+    with pytest.raises(InputError, match="cannot be read"):
+        NgramClassifier.load(tmp_path, 3)
