@@ -88,7 +88,8 @@ def test_ngrams_vote_where_that_lowers_the_cross_entropy():
 @pytest.mark.parametrize("how", ["probability", "logit"])
 def test_ngrams_that_say_nothing_do_not_vote(how):
     noise = np.random.default_rng(0).normal(size=(4, 500, 3))
-    chosen = [choose_mix(*smooth(500, 1.5, seed), 4, how, noise).ngrams for seed in range(20)]
+    drawn_often = [smooth(500, 1.5, seed) for seed in range(20)]
+    chosen = [choose_mix(predictions, labels, 4, how, noise).ngrams for predictions, labels in drawn_often]
     assert chosen.count(None) >= 14
     assert all(ngrams is None or ngrams.weight <= 0.2 for ngrams in chosen), "a share that decides nothing"
 

@@ -11,6 +11,7 @@ from tinylm.committee.voting import Voting
 from tinylm.core.errors import InputError
 from tinylm.core.progress import Silent
 from tinylm.exporting.graph import build_graph
+from tinylm.model.config import ModelConfig
 from tinylm.model.ngrams import NGRAMS, NgramClassifier
 from tinylm.model.operations import TokenBatch
 from tinylm.runtime.backends import NumpyBackend, OnnxBackend
@@ -21,6 +22,7 @@ from tinylm.train import ngrams
 
 VOTE = NgramVote(C=1.0, temperature=0.3, weight=0.4)
 SHARED = Voting(ngram_weight=0.4)
+SHAPE = ModelConfig(vocab_size=100, hidden_size=16, heads=2, intermediate_size=32, positions=32)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +45,8 @@ def task(documents):
 
 
 @pytest.fixture(scope="module")
-def fitted(task, member):
-    return ngrams.fit_ngram_classifier(member, task, VOTE, 0)
+def fitted(task, tokenizer):
+    return ngrams.fit_ngram_classifier(SHAPE, tokenizer, task, VOTE, 0)
 
 
 def batch_of(texts, tokenizer, length=32):
@@ -111,27 +113,27 @@ def test_order_of_neighbours_is_learnt(task, member, fitted, tokenizer):
     assert np.mean(predicted == task.train.labels) > 0.95
 
 
-def test_held_out_texts_are_scored_and_not_learnt(task, member):
+def test_held_out_texts_are_scored_and_not_learnt(task, tokenizer):
     held_out = np.arange(len(task.train)) % 5 == 0
-    scores = ngrams.score_held_out(member, task, held_out, 0, Silent())
+    scores = ngrams.score_held_out(SHAPE, tokenizer, task, held_out, 0, Silent())
     assert scores.shape == (len(ngrams.NGRAM_C), 30, 3)
     wrong = task.train.labels.copy()
     wrong[held_out] = (wrong[held_out] + 1) % 3
     other = Task(task.name, task.labels, Examples(task.train.texts, wrong), task.test, "")
-    np.testing.assert_array_equal(scores, ngrams.score_held_out(member, other, held_out, 0, Silent()))
+    np.testing.assert_array_equal(scores, ngrams.score_held_out(SHAPE, tokenizer, other, held_out, 0, Silent()))
 
 
-def test_a_class_without_examples_is_improbable(task, member):
+def test_a_class_without_examples_is_improbable(task, tokenizer):
     held_out = (np.arange(len(task.train)) % 5 == 0) | (task.train.labels == 2)
-    scores = ngrams.score_held_out(member, task, held_out, 0, Silent())
+    scores = ngrams.score_held_out(SHAPE, tokenizer, task, held_out, 0, Silent())
     assert (scores[..., 2] == -1).all()
 
 
 def test_two_classes_and_texts_without_a_word(member, documents, tokenizer):
-    two = ngrams.fit_ngram_classifier(member, task_of(documents[:60], 2), VOTE, 0)
+    two = ngrams.fit_ngram_classifier(SHAPE, tokenizer, task_of(documents[:60], 2), VOTE, 0)
     np.testing.assert_allclose(two.bias[0], -two.bias[1])
     nothing = Task("x", ("a", "b"), Examples(("", "", "", ""), np.array([0, 1, 0, 1])), task_of([]).test, "")
-    silent = ngrams.fit_ngram_classifier(member, nothing, VOTE, 0)
+    silent = ngrams.fit_ngram_classifier(SHAPE, tokenizer, nothing, VOTE, 0)
     for classifier in (two, silent):
         # The member has three classes, and what it says is not looked at.
         found = NumpyBackend([fold_member(member)], Voting("probability"), 1, None).forward(

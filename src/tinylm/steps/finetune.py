@@ -33,6 +33,8 @@ from tinylm.text.known import as_written
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Task
 from tinylm.tokens.loading import load_tokenizer
+from tinylm.tokens.marks import recurring_marks
+from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.settings import FinetuneSettings
 
 
@@ -131,19 +133,25 @@ def finetune_committee(
     from tinylm.train.variants import IN_TURN, member_settings, members_differ
 
     starts = [read_config(member)[0] if from_scratch else member for member in members]
+    tokenizers = [load_tokenizer(member) for member in members]
+    if marks := recurring_marks(tokenizers[0], task.train.texts):
+        progress.say(f"marks in the texts, each taken as one piece: {' '.join(marks)}")
+        tokenizers = [tokenizer.extended(marks) for tokenizer in tokenizers]
     kinds, voting, ngrams = IN_TURN, Voting(vote), None
     if settings.search and members_differ(settings):
-        mix = search_mix(folder, starts, members, task, settings, vote, progress)
+        mix = search_mix(folder, starts, tokenizers, task, settings, vote, progress)
         kinds, ngrams = mix.kinds, mix.ngrams
         voting = Voting(vote, mix.temperature, ngrams.weight if ngrams else 0.0)
+    of_member = partial(member_settings, settings, kinds=kinds)
     jobs = [
-        partial(_finetune, target, index, starts[index], members[index], task, member_settings(settings, index, kinds))
+        partial(_finetune, target, index, starts[index], tokenizers[index], task, of_member(index))
         for index, target in pending_members(folder, len(members), "fine-tuned", progress)
     ]
     what = "fine-tuning from scratch" if from_scratch else "fine-tuning"
     run_side_by_side(what, "members", jobs, progress, short=is_short(settings, len(task.train), len(jobs)))
     if ngrams is not None:
-        fit_ngram_classifier(members[0], task, ngrams, settings.seed).save(folder)
+        shape = starts[0] if isinstance(starts[0], ModelConfig) else read_config(starts[0])[0]
+        fit_ngram_classifier(shape, tokenizers[0], task, ngrams, settings.seed).save(folder)
     write_committee(folder, member_names(len(members)), task.labels, voting)
     return load(folder)
 
@@ -152,7 +160,7 @@ def _finetune(
     folder: Path,
     index: int,
     start: Path | ModelConfig,
-    vocabulary: Path,
+    tokenizer: Tokenizer,
     task: Task,
     settings: FinetuneSettings,
     progress: Progress,
@@ -160,7 +168,7 @@ def _finetune(
     from tinylm.train.distributed import join_processes
     from tinylm.train.finetune import finetune_member
 
-    finetune_member(folder, index, start, load_tokenizer(vocabulary), task, settings, join_processes(), progress)
+    finetune_member(folder, index, start, tokenizer, task, settings, join_processes(), progress)
 
 
 def finetune(

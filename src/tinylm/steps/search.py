@@ -16,9 +16,10 @@ from tinylm.committee.voting import Vote
 from tinylm.core.files import write_json
 from tinylm.core.progress import Progress
 from tinylm.model.config import ModelConfig
+from tinylm.model.layout import read_config
 from tinylm.steps.side_by_side import Job, run_side_by_side
 from tinylm.text.splits import Task
-from tinylm.tokens.loading import load_tokenizer
+from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.settings import FinetuneSettings
 
 _CANDIDATES = "candidates"
@@ -27,7 +28,7 @@ _CANDIDATES = "candidates"
 def search_mix(
     folder: Path,
     starts: Sequence[Path | ModelConfig],
-    vocabularies: Sequence[Path],
+    tokenizers: Sequence[Tokenizer],
     task: Task,
     settings: FinetuneSettings,
     vote: Vote,
@@ -42,7 +43,7 @@ def search_mix(
     Args:
         folder: of the committee.
         starts: what each member starts from.
-        vocabularies: folder of the vocabulary of each.
+        tokenizers: the vocabulary of each.
         task: what to learn; its test part is not looked at.
         settings: of the committee.
         vote: how its members will vote.
@@ -66,15 +67,16 @@ def search_mix(
             split,
             kind,
             starts[split % len(starts)],
-            load_tokenizer(vocabularies[split % len(starts)]),
+            tokenizers[split % len(starts)],
             task,
             settings,
         )
         for split in range(splits)
         for kind in IN_TURN
     ]
+    shape = starts[0] if isinstance(starts[0], ModelConfig) else read_config(starts[0])[0]
     by_ngrams: list[Job[Any]] = [
-        partial(score_held_out, vocabularies[0], task, held_out_by(task, settings.seed, split), settings.seed)
+        partial(score_held_out, shape, tokenizers[0], task, held_out_by(task, settings.seed, split), settings.seed)
         for split in range(splits)
     ]
     short = is_short(settings, len(task.train), len(jobs))

@@ -124,6 +124,20 @@ class Tokenizer:
             encodings = self._backend.encode_batch_fast([_utf8(text) for text in texts], add_special_tokens=False)
         return [encoding.ids[:max_length] for encoding in encodings]
 
+    def normalised(self, text: str) -> str:
+        """A text as it is before it is parted into words: in lower case, perhaps."""
+        return str(self._backend.normalizer.normalize_str(text)) if self._backend.normalizer else text
+
+    def extended(self, pieces: Sequence[str]) -> "Tokenizer":
+        """This vocabulary with further pieces, found before words are parted; what it has already is left as it is.
+
+        Args:
+            pieces: as they stand in texts once these are normalised.
+        """
+        backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
+        backend.add_tokens([tokenizers.AddedToken(piece, normalized=True) for piece in pieces])
+        return Tokenizer(backend)
+
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`, which `transformers.AutoTokenizer` loads."""
         write_text(folder / TOKENIZER_FILE, self._backend.to_str())

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import member_seed
@@ -37,6 +38,11 @@ def default_updates(texts: int, batch_size: int) -> int:
     return math.ceil(max(_LEAST_EPOCHS * epoch, min(_UPDATES, _MOST_EPOCHS * epoch)))
 
 
+def vocabulary_size(shape: ModelConfig, tokenizer: Tokenizer) -> int:
+    """Rows that a model's word embedding needs for a vocabulary, which may have pieces that it was made without."""
+    return max(shape.vocab_size, tokenizer.vocab_size)
+
+
 def is_short(settings: FinetuneSettings, texts: int, times: int) -> bool:
     """Whether fine-tuning so many times on so many texts takes no longer than starting processes for it does."""
     ending = settings.ending(steps=default_updates(texts, settings.batch_size))
@@ -61,7 +67,7 @@ def finetune_member(
         folder: where the finished model goes.
         index: which member; its seed is made of this and `settings.seed`.
         start: the folder of a pre-trained member, or a shape whose weights are drawn anew.
-        tokenizer: its vocabulary.
+        tokenizer: its vocabulary, which may have more pieces than `start`.
         task: what to learn; its test part is not looked at.
         settings: how to train this member; see `variants.member_settings`.
         processes: this process.
@@ -74,8 +80,9 @@ def finetune_member(
     """
     seed = member_seed(settings.seed, index)
     shape = read_config(start)[0] if isinstance(start, Path) else start
+    shape = replace(shape, vocab_size=vocabulary_size(shape, tokenizer))
     sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions)
-    model = _start(start, len(task.labels), seed, _bigrams(sequences, shape, settings)).to(processes.device)
+    model = _start(start, shape, len(task.labels), seed, _bigrams(sequences, shape, settings)).to(processes.device)
     held_out = held_out_rows(task.train, settings.validation_fraction, seed)
     train, validation = (
         ClassificationData(sequences, task.train.labels, np.flatnonzero(part)) for part in (~held_out, held_out)
@@ -103,14 +110,17 @@ def _bigrams(sequences: Sequences, shape: ModelConfig, settings: FinetuneSetting
     return frequent_bigrams(sequences, shape.vocab_size, min_count=_BIGRAM_MIN_COUNT, most=_MOST_BIGRAMS)
 
 
-def _start(start: Path | ModelConfig, labels: int, seed: int, bigrams: Indices) -> SequenceClassifier:
-    pretrained = None if isinstance(start, ModelConfig) else load_masked_language_model(start)
-    shape = start if isinstance(start, ModelConfig) else read_config(start)[0]
+def _start(
+    start: Path | ModelConfig, shape: ModelConfig, labels: int, seed: int, bigrams: Indices
+) -> SequenceClassifier:
     model = SequenceClassifier(replace(shape, bigrams=len(bigrams)), labels)
     initialise(model, seed)
-    if pretrained is not None:
-        # A base has no bigrams: their vectors stay as they are.
-        model.encoder.load_state_dict(pretrained.encoder.state_dict(), strict=not len(bigrams))
+    if isinstance(start, Path):
+        weights = load_masked_language_model(start).encoder.state_dict()
+        # What a base does not have stays as it is: bigrams, and the pieces of the task's own marks.
+        word = weights["embeddings.word"]
+        weights["embeddings.word"] = torch.cat([word, model.encoder.embeddings.word.detach()[len(word) :]])
+        model.encoder.load_state_dict(weights, strict=not len(bigrams))
     if model.encoder.embeddings.bigrams is not None:
         model.encoder.embeddings.bigrams.set_codes(bigrams)
     return model

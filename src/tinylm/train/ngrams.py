@@ -8,7 +8,6 @@ idf^2 over all of its n-grams, each as often as it occurs, so that a graph can c
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +18,14 @@ from sklearn.svm import LinearSVC
 from tinylm.committee.mixing import NGRAM_C, NgramVote
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import numpy_generator
-from tinylm.model.layout import read_config
+from tinylm.model.config import ModelConfig
 from tinylm.model.ngrams import NORM_EPSILON, NgramClassifier, NgramTables
 from tinylm.text.splits import Task
 from tinylm.tokens.bigrams import bigram_codes, frequent_bigrams, look_up
 from tinylm.tokens.encoded import EncodedTexts
-from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.sequences import Indices, Sequences
+from tinylm.tokens.wordpiece import Tokenizer
+from tinylm.train.finetune import vocabulary_size
 
 _MIN_COUNT, _MOST_BIGRAMS = 2, 100_000
 """Occurrences of a bigram in the training texts at least, and how many are listed."""
@@ -96,28 +96,37 @@ class NgramFeatures:
         return sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=(start, len(self.idf)))
 
 
-def fit_ngram_classifier(vocabulary: Path, task: Task, chosen: NgramVote, seed: int) -> NgramClassifier:
+def fit_ngram_classifier(
+    shape: ModelConfig, tokenizer: Tokenizer, task: Task, chosen: NgramVote, seed: int
+) -> NgramClassifier:
     """Fit it to all training texts of a task.
 
     Args:
-        vocabulary: folder of a member, whose ids it reads.
+        shape: of the member whose ids it reads.
+        tokenizer: that member's vocabulary.
         task: what to learn; its test part is not looked at.
         chosen: how.
         seed: of the order in which the solver visits the texts.
     """
-    sequences, vocab_size = _encoded(vocabulary, task.train.texts)
-    features = NgramFeatures.of(sequences, vocab_size)
+    sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions)
+    features = NgramFeatures.of(sequences, vocabulary_size(shape, tokenizer))
     fitted = _fit(features.matrix(sequences), task.train.labels, len(task.labels), chosen.C, seed)
     return features.classifier(*fitted, chosen.temperature)
 
 
 def score_held_out(
-    vocabulary: Path, task: Task, held_out: npt.NDArray[np.bool_], seed: int, progress: Progress
+    shape: ModelConfig,
+    tokenizer: Tokenizer,
+    task: Task,
+    held_out: npt.NDArray[np.bool_],
+    seed: int,
+    progress: Progress,
 ) -> npt.NDArray[np.float64]:
     """Fit it to some training texts of a task and score the others.
 
     Args:
-        vocabulary: folder of a member, whose ids it reads.
+        shape: of the member whose ids it reads.
+        tokenizer: that member's vocabulary.
         task: what to learn.
         held_out: (training texts,) those to score.
         seed: as in `fit_ngram_classifier`.
@@ -127,8 +136,8 @@ def score_held_out(
         (len(NGRAM_C), held-out texts, classes): for each C, one after another.
     """
     rest, rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    (learnt, vocab_size), (others, _) = (_encoded(vocabulary, task.train.take(x).texts) for x in (rest, rows))
-    features = NgramFeatures.of(learnt, vocab_size)
+    learnt, others = (EncodedTexts(task.train.take(x).texts, tokenizer, shape.positions) for x in (rest, rows))
+    features = NgramFeatures.of(learnt, vocabulary_size(shape, tokenizer))
     matrix, to_score = features.matrix(learnt), features.matrix(others)
     progress.start("linear n-gram classifier", len(NGRAM_C), "fits")
     found = []
@@ -138,12 +147,6 @@ def score_held_out(
         progress.update(number)
     progress.finish()
     return np.stack(found)
-
-
-def _encoded(vocabulary: Path, texts: tuple[str, ...]) -> tuple[EncodedTexts, int]:
-    """Texts as a member reads them, and the size of its vocabulary."""
-    shape = read_config(vocabulary)[0]
-    return EncodedTexts(texts, load_tokenizer(vocabulary), shape.positions), shape.vocab_size
 
 
 def _fit(

@@ -1,0 +1,91 @@
+"""Marks in labelled texts become pieces, and nothing else does."""
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+import tinylm
+from tinylm.core.progress import Silent
+from tinylm.model.layout import read_config
+from tinylm.text.splits import Examples, Task
+from tinylm.tokens.loading import load_tokenizer
+from tinylm.tokens.marks import recurring_marks
+from tinylm.tokens.wordpiece import Tokenizer, wordpiece
+
+MARKED = [f"word{n} <h> ada </h> met [E2] bob [/E2]" for n in range(10)]
+
+
+def test_marks_that_recur_are_found_the_most_frequent_first(tokenizer):
+    texts = [*MARKED, *["<x> alone"] * 12, "<rare>", "<h>"]
+    assert recurring_marks(tokenizer, texts)[:2] == ["<x>", "<h>"]
+    assert set(recurring_marks(tokenizer, texts)) == {"<x>", "<h>", "</h>", "[e2]", "[/e2]"}
+
+
+@pytest.mark.parametrize(
+    "text", ["a < b and b > c", "<a href=x>", "[1] [2]", "[SEP] [UNK] [CLS]", "<>", f"<{'a' * 30}>", "plain"]
+)
+def test_what_is_no_mark_is_left_as_it_is(tokenizer, text):
+    assert recurring_marks(tokenizer, [text] * 20) == []
+
+
+def test_a_mark_in_fewer_than_a_hundredth_of_the_texts_is_left_as_it_is(tokenizer):
+    assert recurring_marks(tokenizer, [*["<h> a"] * 9, *["b"] * 991]) == []
+    assert recurring_marks(tokenizer, [*["<h> a"] * 10, *["b"] * 990]) == ["<h>"]
+
+
+def test_marks_of_a_cased_vocabulary_keep_their_case():
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "<", ">", "H"]
+    cased = Tokenizer(wordpiece({piece: index for index, piece in enumerate(pieces)}, lowercase=False))
+    assert recurring_marks(cased, ["<H> a"] * 6) == ["<H>"]
+    assert cased.extended(["<H>"]).encode_sequences(["<H>a<h>"], 9) == [[2, 9, 5, 6, 1, 7, 3]]
+
+
+def test_a_mark_is_one_piece_for_us_and_for_transformers(tokenizer, tmp_path):
+    extended = tokenizer.extended(["<h>", "</h>"])
+    extended.save(tmp_path)
+    first = tokenizer.vocab_size
+    for text in ("<h>a</h>b", "<H> a </H> b", "a <h> <h> b", "< h > a"):
+        (ids,) = extended.encode_sequences([text], 32)
+        assert AutoTokenizer.from_pretrained(tmp_path)(text)["input_ids"] == ids
+        assert load_tokenizer(tmp_path).encode_sequences([text], 32) == [ids]
+        assert sum(index >= first for index in ids) == text.lower().count("<h>") + text.lower().count("</h>")
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.said = []
+
+    def say(self, message):
+        self.said.append(message)
+
+
+def test_members_learn_which_entity_is_marked(tmp_path):
+    generator = np.random.default_rng(0)
+    names = ["ada", "bob", "eve", "kim", "lee", "max"]
+    texts, labels = [], []
+    for _ in range(240):
+        one, other = generator.permutation(names)[:2]
+        label = int(generator.integers(2))
+        texts.append(f"<h> {one} </h> met <t> {other} </t>" if label else f"<t> {one} </t> met <h> {other} </h>")
+        labels.append(label)
+    train, test = (Examples(tuple(texts[a:b]), np.array(labels[a:b])) for a, b in ((0, 200), (200, 240)))
+    task = Task("who", ("second", "first"), train, test, "who")
+    base = tinylm.pretrain(
+        [f"{a} met {b} today" for a in names for b in names] * 2,
+        output=tmp_path / "base",
+        members=2,
+        preset="bert-1-w128",
+        steps=2,
+        precision="float32",
+    )
+    heard = Heard()
+    committee = tinylm.finetune(base, task, output=tmp_path / "model", steps=60, precision="float32", progress=heard)
+    assert any("</h> </t> <h> <t>" in " ".join(sorted(line.split())) for line in heard.said)
+    grown = read_config(tmp_path / "model/member-0")[0].vocab_size - read_config(base.members[0])[0].vocab_size
+    assert grown == 4
+    assert np.mean(np.array(committee.predict(list(task.test.texts))) == np.array(task.labels)[task.test.labels]) > 0.9
+    tinylm.export(tmp_path / "model", tmp_path / "artefact")
+    exported = tinylm.load(tmp_path / "artefact")
+    np.testing.assert_allclose(
+        exported.predict_proba(list(task.test.texts)), committee.predict_proba(list(task.test.texts)), atol=1e-5
+    )
