@@ -169,10 +169,16 @@ def _committee_rows(name: str, recipe: str, minutes: float, found: Sequence[Cell
         {seed: 100 * statistics.mean(facts["members"]) for seed, facts in cell.measured.items()} for cell in found
     )
     one, all_of_them = "one member", f"committee of {members}"
-    return [
+    rows = [
         Row(f"{name}, {one}", one, recipe, minutes, tokens, single),
         Row(f"{name}, {all_of_them}", all_of_them, recipe, minutes, tokens, _percent(found, "committee")),
     ]
+    alone = _percent(found, "members_alone")
+    if any(alone):
+        # Where n-grams vote too, what the members do without them stands before it.
+        kind = f"{all_of_them} without n-grams"
+        rows.insert(1, Row(f"{name}, {kind}", kind, recipe, minutes, tokens, alone))
+    return rows
 
 
 def _percent(found: Sequence[Cell], measure: str) -> tuple[Mapping[int, float], ...]:

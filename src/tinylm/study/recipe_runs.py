@@ -128,7 +128,7 @@ class RecipeRuns:
         }
 
     def committee(self, levels: Levels, seed: int) -> Facts:
-        """Accuracy of each member and of their vote, 0 to 1, and the tokens that each was pre-trained on.
+        """Accuracy of each member, of the vote and of the members alone in it, and the tokens each was pre-trained on.
 
         Members from scratch take their shapes and vocabularies from members pre-trained for `shapes_from`.
         """
@@ -149,6 +149,7 @@ class RecipeRuns:
         return {
             "members": measured.members,
             "committee": measured.committee.accuracy,
+            "members_alone": None if measured.ngrams is None else measured.members_alone,
             "tokens": [] if scratch else [_tokens(member) for member in base.members],
         }
 
