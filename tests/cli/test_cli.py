@@ -270,7 +270,7 @@ def test_ctrl_c_while_distilling_saves_and_the_printed_command_ends_as_if_nothin
 def test_ctrl_c_while_tokenising_leaves_nothing_half_written(own):
     line = " ".join(text for text, _ in rows(50, 9))
     with Path("notes.txt").open("w") as file:
-        file.writelines(f"{line} {number}\n" for number in range(6_000))
+        file.writelines(f"{line} {number}\n" for number in range(20_000))
     cache = own / "cache"
     found = [str(own / "base"), str(cache)]
     command = ["pretrain", "--corpus", "notes.txt", "-o", found[0], *SMALL]
