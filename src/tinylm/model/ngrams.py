@@ -9,6 +9,7 @@ with u and b the weights of the token at t and of the bigram that ends there, ti
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ class NgramClassifier:
     vocab_size: int
     """Of the vocabulary that the ids are of."""
 
-    @property
+    @cached_property
     def unigram_rows(self) -> npt.NDArray[np.int64]:
         """Row of each token id in the tables of unigrams: (vocab_size,)."""
         rows = np.zeros(self.vocab_size, np.int64)
