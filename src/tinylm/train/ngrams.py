@@ -30,6 +30,9 @@ from tinylm.train.finetune import vocabulary_size
 _MIN_COUNT, _MOST_BIGRAMS = 2, 100_000
 """Occurrences of a bigram in the training texts at least, and how many are listed."""
 
+_MOST_WEIGHTS = 20_000_000
+"""One for each class and n-gram: 80 MB. Where there would be more, the rarest n-grams are left out, bigrams first."""
+
 _PASSES = 10
 """Passes over the texts: more change no accuracy, and take up to ten times as long (docs/LOG.md)."""
 
@@ -54,16 +57,21 @@ class NgramFeatures:
     """(unigrams + bigrams,)."""
 
     @classmethod
-    def of(cls, sequences: Sequences, vocab_size: int) -> "NgramFeatures":
+    def of(cls, sequences: Sequences, vocab_size: int, classes: int) -> "NgramFeatures":
         """Those of some texts: all unigrams, and the bigrams that recur.
 
         Args:
             sequences: the texts.
             vocab_size: of their vocabulary.
+            classes: how many are to be told apart.
         """
-        between = (ids[:, 1:-1][real[:, 2:]] for ids, real in _chunks(sequences))
-        unigrams = np.unique(np.concatenate([np.empty(0, np.int64), *between]))
-        bigrams = frequent_bigrams(sequences, vocab_size, min_count=_MIN_COUNT, most=_MOST_BIGRAMS)
+        most = max(1, _MOST_WEIGHTS // classes)
+        counts = np.zeros(vocab_size, np.int64)
+        for ids, real in _chunks(sequences):
+            counts += np.bincount(ids[:, 1:-1][real[:, 2:]], minlength=vocab_size)
+        unigrams = np.sort(np.argsort(-counts, kind="stable")[: min(most, np.count_nonzero(counts))])
+        left = min(_MOST_BIGRAMS, most - len(unigrams))
+        bigrams = frequent_bigrams(sequences, vocab_size, min_count=_MIN_COUNT, most=left)
         unweighted = cls(unigrams, bigrams, vocab_size, np.ones(len(unigrams) + len(bigrams)))
         texts_with = np.bincount(unweighted._counts(sequences).indices, minlength=len(unweighted.idf))
         return replace(unweighted, idf=np.log((1 + len(sequences)) / (1 + texts_with)) + 1)
@@ -109,7 +117,7 @@ def fit_ngram_classifier(
         seed: of the order in which the solver visits the texts.
     """
     sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions)
-    features = NgramFeatures.of(sequences, vocabulary_size(shape, tokenizer))
+    features = NgramFeatures.of(sequences, vocabulary_size(shape, tokenizer), len(task.labels))
     fitted = _fit(features.matrix(sequences), task.train.labels, len(task.labels), chosen.C, seed)
     return features.classifier(*fitted, chosen.temperature)
 
@@ -137,7 +145,7 @@ def score_held_out(
     """
     rest, rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     learnt, others = (EncodedTexts(task.train.take(x).texts, tokenizer, shape.positions) for x in (rest, rows))
-    features = NgramFeatures.of(learnt, vocabulary_size(shape, tokenizer))
+    features = NgramFeatures.of(learnt, vocabulary_size(shape, tokenizer), len(task.labels))
     matrix, to_score = features.matrix(learnt), features.matrix(others)
     progress.start("linear n-gram classifier", len(NGRAM_C), "fits")
     found = []
