@@ -18,7 +18,7 @@ from rich.table import Table as RichTable
 
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_text
-from tinylm.study.charts import Chart, figure, plotting
+from tinylm.study.charts import Figure, figure, plotting
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Section:
     heading: str
     paragraphs: Sequence[str] = ()
     tables: Sequence[Table] = ()
-    charts: Sequence[Chart] = ()
+    charts: Sequence[Figure] = ()
 
 
 def print_sections(sections: Iterable[Section], console: Console) -> None:
@@ -85,7 +85,7 @@ def write_report(
     summary: str,
     table: Sequence[ResultRow] = (),
     sections: Sequence[Section] = (),
-    charts: Sequence[Chart] = (),
+    charts: Sequence[Figure] = (),
     notes: Sequence[str] = (),
     next_steps: Sequence[NextStep] = (),
     machine: str,

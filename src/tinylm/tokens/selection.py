@@ -7,7 +7,7 @@ instead of repeating its most frequent words; such sums of concave functions of 
 is near the best (Kirchhoff and Bilmes, EMNLP 2014). b_t are the counts of one round of average documents.
 
 The choice is greedy by rounds: in each, every document is scored by its tokens' p_t / (c_t + b_t), and the best ones
-are taken together. A round reads the token file once from disk, so that memory grows with the number of documents alone.
+are taken together. A round reads the token file once from disk: memory grows with the number of documents alone.
 """
 
 from collections.abc import Iterable, Iterator

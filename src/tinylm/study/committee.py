@@ -1,0 +1,259 @@
+"""Study `committee`: a committee of one-layer models against one of six layers, by its number of members."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinylm.committee.voting import accuracy_by_size, vote
+from tinylm.core.errors import InputError
+from tinylm.core.seeds import numpy_generator
+from tinylm.study.arms import SCRATCH, Length
+from tinylm.study.charts import Chart, Curve, Reference
+from tinylm.study.conclusions import POINTS, Comparison, finding, signed
+from tinylm.study.declaration import Findings, Study
+from tinylm.study.finetuned import Tuned, scores
+from tinylm.study.fits import fit_by_seed
+from tinylm.study.grid import Facts, Levels
+from tinylm.study.intervals import Interval, paired_difference
+from tinylm.study.lab import Lab
+from tinylm.study.report import Section, Table
+from tinylm.study.results import SEED, Results
+from tinylm.study.run import Run
+
+_TOKENS = "equal tokens a member"
+_SUBSETS = 60
+"""Committees of each size that are averaged, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Committee(Study):
+    """Committees of one-layer models against one of six layers."""
+
+    name = "committee"
+    question = "Does a soft committee of one-layer models reach a six-layer model, and how many members does it take?"
+    paper = (
+        "Tiny language models (arXiv 2507.14871) finds that a soft committee of independently pre-trained BERT-1s and "
+        "their variants reaches the accuracy of BERT-6."
+    )
+    scales = {
+        "smoke": {
+            "members": 3,
+            "teams": ("bert-1", "bert-1+bert-1-8h"),
+            "arms": ("default",),
+            "seconds": 2.0,
+            "split": (1, 2),
+        },
+        "paper": {"members": 8},
+    }
+
+    deep: str = "bert-6"
+    """Shape that the committees are set against, one member of it."""
+    teams: tuple[str, ...] = ("bert-1", "bert-1+bert-1-24h+bert-1-8h+bert-1-conv2-k3-d64")
+    """Shapes of the members of a committee, which take turns; with + between them."""
+    members: int = 12
+    """Of the largest committee, where all have the same number of tokens."""
+    seconds: float | None = None
+    """Pre-training of all members together, where committees are compared at equal seconds; left out when none."""
+    split: tuple[int, ...] = (1, 2, 4, 8)
+    """Numbers of members that these seconds are shared by."""
+
+    def factors(self) -> Mapping[str, Sequence[Any]]:
+        """See `Study`."""
+        regimes = [_TOKENS, *(_shared(count) for count in self.split if self.seconds is not None)]
+        return {
+            "task": self.tasks,
+            "arm": (*self.arms, SCRATCH),
+            "regime": regimes,
+            "team": (self.deep, *self.teams),
+        }
+
+    def includes(self, levels: Levels) -> bool:
+        """From scratch nothing is shared, and one deep model shares with none."""
+        if levels["regime"] == _TOKENS:
+            return True
+        return levels["arm"] != SCRATCH and (levels["team"] != self.deep or levels["regime"] == _shared(1))
+
+    def runs(self, levels: Levels, seed: int) -> Sequence[Tuned]:
+        """See `Study`."""
+        shapes = levels["team"].split("+")
+        count, length = self.members, self.length
+        if levels["regime"] != _TOKENS:
+            assert self.seconds is not None
+            count = next(count for count in self.split if _shared(count) == levels["regime"])
+            length = Length(seconds=self.seconds / count)
+        if levels["team"] == self.deep:
+            count = 1
+        members = []
+        for index in range(count):
+            shape = shapes[index % len(shapes)]
+            start = self.start(levels["arm"], shape, seed, index=index, length=length)
+            members.append(self.tuned(start, levels["task"], seed, index=index))
+        return members
+
+    def measures(self, levels: Levels, seed: int, lab: Lab) -> Iterator[Facts]:
+        """A row for each number of members, the mean over committees of so many; of the last, what is of all."""
+        members: Sequence[Run] = self.runs(levels, seed)
+        if any(lab.measured(run.facts(lab)) is None for run in members):
+            return
+        stored = [lab.votes(run.facts(lab)) for run in members]
+        votes, labels = np.stack([each["test"] for each in stored]), stored[0]["labels"].astype(np.int64)
+        for size in accuracy_by_size(votes, labels, max_subsets=_SUBSETS):
+            first = votes[: size.size]
+            yield {
+                "members": size.size,
+                "accuracy": size.mean,
+                "hard": hard_accuracy(votes, labels, size.size),
+                "cross_entropy": scores(vote(first), labels)["cross_entropy"],
+                "calibration_error": scores(vote(first), labels)["calibration_error"],
+                "error_correlation": error_correlation(first, labels) if size.size > 1 else None,
+            }
+
+    def findings(self, results: Results) -> Findings:
+        """The largest committees against the deep model; curves, their limits; the parts of the gain."""
+        largest = Results([row for row in results.rows if row["members"] == _largest(results, row)], results.factors)
+        against = [Comparison.of(largest, "team", team, self.deep) for team in self.teams]
+        equal = [Comparison.of(largest.where(regime=_TOKENS), "team", team, self.deep) for team in self.teams]
+        charts, limits = [], []
+        for task, arm in results.levels("task", "arm"):
+            here = results.where(task=task, arm=arm, regime=_TOKENS)
+            deep = here.where(team=self.deep).mean("accuracy", scale=POINTS)
+            curves = [_curve(team, here.where(team=team)) for team in self.teams]
+            curves = [curve for curve in curves if curve.points]
+            if curves:
+                level = None if deep is None else Reference(self.deep, deep.mean)
+                charts.append(Chart(f"{task}, {arm}", "members", "accuracy, %", curves, level))
+            limits += [[task, arm, team, *_limit(here.where(team=team))] for team in self.teams]
+        return Findings(
+            "; ".join(c.sentence() for c in equal) + f" (committees of {self.members}, equal tokens a member).",
+            [
+                Section("Accuracy against members", charts=charts),
+                Section("Committees against the deep model", tables=[c.table() for c in against if c.differences]),
+                Section(
+                    "Where it levels off",
+                    [
+                        "At infinitely many members: 100 - E of the fit E + c / K^a to the errors of 1 to K members, for "
+                        "each seed."
+                    ],
+                    [Table(["task", "arm", "team", "largest", "accuracy, %", "at infinitely many members, %"], limits)],
+                ),
+                Section(
+                    "What comes of voting, and what of pre-training",
+                    tables=[
+                        Table(
+                            ["task", "team", "arm", "voting adds, points", "pre-training adds to the committee"],
+                            list(self._parts(results)),
+                        )
+                    ],
+                ),
+                Section(
+                    "Of the largest committees",
+                    ["Soft votes average probabilities, hard ones count classes. Correlation: of two members' errors."],
+                    [Table(_MEASURES_HEAD, list(_measures_rows(largest)))],
+                ),
+            ],
+            " ".join(
+                finding(
+                    f"A committee of {team} is no worse than {self.deep}, with the difference above zero", c.overall
+                )
+                for team, c in zip(self.teams, equal, strict=True)
+            ),
+        )
+
+    def _parts(self, results: Results) -> Iterator[list[str]]:
+        for task, team, arm in results.where(regime=_TOKENS).levels("task", "team", "arm"):
+            here = results.where(task=task, team=team, regime=_TOKENS)
+            if team == self.deep:
+                continue
+            ours, scratch = here.where(arm=arm), here.where(arm=SCRATCH)
+            most = max(row["members"] for row in ours.rows)
+            voting = paired_difference(
+                ours.where(members=most).values("accuracy", scale=POINTS),
+                ours.where(members=1).values("accuracy", scale=POINTS),
+            )
+            pretraining = paired_difference(
+                ours.where(members=most).values("accuracy", scale=POINTS),
+                scratch.where(members=most).values("accuracy", scale=POINTS),
+            )
+            yield [task, team, arm, signed(voting) if voting else "-", _or_dash(pretraining, arm)]
+
+
+_MEASURES_HEAD = ["task", "arm", "regime", "team", "soft, %", "hard, %", "calibration error", "correlation of errors"]
+
+
+def hard_accuracy(votes: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], size: int) -> float:
+    """Mean accuracy of majority votes of `size` members, the same committees as of soft votes.
+
+    Args:
+        votes: (members, texts, classes) probabilities.
+        labels: (texts,) true classes.
+        size: members of a committee. Among classes with equal votes the one of the highest mean probability wins.
+    """
+    members, _, classes = votes.shape
+    one_hot = np.eye(classes)[votes.argmax(2)]  # (members, texts, classes)
+    generator = numpy_generator(0, "hard committees", size)
+    accuracies = []
+    for _ in range(min(_SUBSETS, members) if size < members else 1):
+        chosen = generator.choice(members, size, replace=False)
+        counts = one_hot[chosen].sum(0) + votes[chosen].mean(0) / 2
+        accuracies.append(float(np.mean(counts.argmax(1) == labels)))
+    return float(np.mean(accuracies))
+
+
+def error_correlation(votes: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> float | None:
+    """Mean Pearson correlation, over pairs of members, of whether they are wrong; None where one is never or always.
+
+    Args:
+        votes: (members, texts, classes) probabilities, of two members or more.
+        labels: (texts,) true classes.
+    """
+    wrong = (votes.argmax(2) != labels).astype(np.float64)
+    if (wrong.std(axis=1) == 0).any():
+        return None
+    correlations = np.corrcoef(wrong)
+    return float(correlations[np.triu_indices(len(wrong), 1)].mean())
+
+
+def _shared(count: int) -> str:
+    return f"equal seconds in all, {count} member(s)"
+
+
+def _largest(results: Results, row: Mapping[str, Any]) -> int:
+    return max(r["members"] for r in results.rows if all(r[f] == row[f] for f in (*results.factors, SEED)))
+
+
+def _or_dash(interval: Interval | None, arm: str) -> str:
+    return "-" if interval is None or arm == SCRATCH else signed(interval)
+
+
+def _curve(team: str, line: Results) -> Curve:
+    means = {k: line.where(members=k).mean("accuracy", scale=POINTS) for (k,) in line.levels("members")}
+    found = {k: mean for k, mean in means.items() if mean is not None}
+    band = [(float(k), mean.low, mean.high) for k, mean in found.items() if mean.n > 1]
+    return Curve(team, "validation", [(float(k), mean.mean) for k, mean in found.items()], band)
+
+
+def _limit(line: Results) -> tuple[str, str, str]:
+    errors: dict[int, dict[int, float]] = {}
+    for row in line.rows:
+        errors.setdefault(row[SEED], {})[row["members"]] = POINTS * (1 - row["accuracy"])
+    if not errors:
+        return "-", "-", "-"
+    most = max(max(curve) for curve in errors.values())
+    last = line.where(members=most).mean("accuracy", scale=POINTS)
+    try:
+        limit = fit_by_seed(errors)[1]
+    except InputError:
+        return str(most), str(last), "-"
+    return str(most), str(last), str(Interval(POINTS - limit.mean, limit.half, limit.n))
+
+
+def _measures_rows(largest: Results) -> Iterator[list[str]]:
+    for levels in largest.levels("task", "arm", "regime", "team"):
+        here = largest.where(**dict(zip(("task", "arm", "regime", "team"), levels, strict=True)))
+        soft, hard = (here.mean(name, scale=POINTS) for name in ("accuracy", "hard"))
+        calibration, correlation = (here.mean(name) for name in ("calibration_error", "error_correlation"))
+        last = "-" if correlation is None else f"{correlation.mean:.2f}"
+        yield [*levels, str(soft), str(hard), "-" if calibration is None else f"{calibration.mean:.3f}", last]

@@ -1,0 +1,227 @@
+"""Running a study: what is to be done, in which order, how long it takes, and how far it is.
+
+Runs that need nothing undone go first, then those that need these, and so on; those of one round go side by side where
+cores allow. Each result is stored when it is measured, so that killing a study loses what is in flight, of which
+training keeps checkpoints.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from tinylm.core.progress import Progress
+from tinylm.steps.side_by_side import run_side_by_side
+from tinylm.study.costs import seconds_of_run
+from tinylm.study.declaration import Study
+from tinylm.study.grid import FailedRunError
+from tinylm.study.lab import Lab
+from tinylm.study.results import SEED, Results
+from tinylm.study.run import Run, name_of
+
+_SHORT_SECONDS = 15.0
+"""A round that is estimated to take less is done in this process."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a study."""
+
+    runs: Sequence[Run]
+    """Every run once, those of searches included; a run whose settings a search will find stands for itself."""
+    pending: Sequence[Run]
+    """Those that are not stored."""
+    seconds: dict[Run, float] = field(default_factory=dict)
+    """How long each pending run is estimated to take, one at a time."""
+
+    def lines(self) -> Iterator[str]:
+        """The plan for people."""
+        kinds = Counter(_kind(run) for run in self.pending)
+        for run in self.pending:
+            yield f"{self.seconds.get(run, 0.0):8,.0f} s  {run.title}"
+        of_each = ", ".join(f"{count:,} of {kind}" for kind, count in kinds.items())
+        done = len(self.runs) - len(self.pending)
+        yield f"{len(self.runs):,} runs, {done:,} of them stored; to run: {of_each or 'nothing'}"
+        yield f"estimated time, one after another: {duration(sum(self.seconds.values()))}"
+
+
+def plan(study: Study, lab: Lab, progress: Progress) -> Plan:
+    """List the runs of a study, and estimate how long those will take that are not stored.
+
+    Args:
+        study: what is asked.
+        lab: where runs are made.
+        progress: receives the stages of reading text and of the calibration.
+
+    Raises:
+        InputError: data that is not there, or settings that contradict each other.
+    """
+    lab.prepare(study.text, progress)
+    found: dict[Run, None] = {}
+    for levels, seed in study.cells():
+        for run in study.runs(levels, seed):
+            _collect(run, lab, found)
+    pending = [run for run in found if not _is_done(run, lab)]
+    progress.start("timing some updates of each kind", len(pending), "runs")
+    seconds = {}
+    for number, run in enumerate(pending, start=1):
+        seconds[run] = seconds_of_run(run, lab)
+        progress.update(number)
+    progress.finish()
+    return Plan(list(found), pending, seconds)
+
+
+def run_study(study: Study, lab: Lab, planned: Plan, progress: Progress) -> dict[str, str]:
+    """Do what is not stored yet.
+
+    Args:
+        study: what is asked.
+        lab: where runs are made; its store says whether failed runs are tried again.
+        planned: the runs.
+        progress: receives how far it is.
+
+    Returns:
+        The reasons of runs that failed, or could not be begun since one that they need failed, by their titles.
+
+    Raises:
+        InputError: bad data.
+        InterruptedByUserError: Ctrl-C or SIGTERM came.
+    """
+    del study
+    clock = _Clock(planned, time.perf_counter())
+    tried: set[str] = set()
+    while ready := _ready(planned.runs, lab, tried):
+        for together in _rounds(ready):
+            progress.say(clock.line(lab, len(together)))
+            jobs = [partial(_do, run, lab) for run in together]
+            short = sum(planned.seconds.get(run, 0.0) for run in together) < _SHORT_SECONDS
+            run_side_by_side("runs", "runs", jobs, progress, short=short or together[0].alone)
+        tried.update(name_of(run, lab) for run in ready)
+    return dict(_failures(planned.runs, lab))
+
+
+def results_of(study: Study, lab: Lab) -> Results:
+    """The rows of all cells that are measured."""
+    rows = []
+    for levels, seed in study.cells():
+        try:
+            rows += [{**levels, SEED: seed, **measured} for measured in study.measures(levels, seed, lab)]
+        # A search that failed, or is not done.
+        except (FailedRunError, LookupError):
+            continue
+    return Results(rows, tuple(study.factors()))
+
+
+def duration(seconds: float) -> str:
+    """A duration for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """How far a study is, and how long the rest will take at the pace of what was run since it began."""
+
+    planned: Plan
+    began: float
+
+    def line(self, lab: Lab, running: int) -> str:
+        left = [run for run in self.planned.pending if not _is_done(run, lab)]
+        total = sum(self.planned.seconds.values())
+        to_go = sum(self.planned.seconds.get(run, 0.0) for run in left)
+        spent = time.perf_counter() - self.began
+        if 0 < to_go < total and spent > 1:
+            to_go *= spent / (total - to_go)
+        done = len(self.planned.runs) - len(left)
+        return f"{done} runs done, {running} running, {max(0, len(left) - running)} to go; about {duration(to_go)} left"
+
+
+def _do(run: Run, lab: Lab, progress: Progress) -> None:
+    """Measure a run and store it; one that fails is stored with its reason."""
+    began = time.perf_counter()
+    try:
+        found = lab.store.measure(run.facts(lab), partial(run.measure, lab, _Quiet(progress)))
+    except FailedRunError as error:
+        progress.say(f"warning: {run.title} failed: {error}")
+        return
+    shown = next((f", {name} {found[name]:.3f}" for name in ("accuracy", "loss") if name in found), "")
+    progress.say(f"{run.title}: {duration(time.perf_counter() - began)}{shown}")
+
+
+def _collect(run: Run, lab: Lab, found: dict[Run, None]) -> None:
+    """A run with all that it needs, each once."""
+    if run in found:
+        return
+    for need in run.needs(lab):
+        _collect(need, lab, found)
+    if not run.repeats_a_need:
+        found[run] = None
+
+
+def _is_done(run: Run, lab: Lab) -> bool:
+    try:
+        resolved = run.resolved(lab)
+    except FailedRunError:
+        return True
+    if resolved is None:
+        return False
+    entry = lab.store.find(name_of(resolved, lab))
+    return entry is not None and ("measured" in entry or not lab.store.retry)
+
+
+def _ready(runs: Iterable[Run], lab: Lab, tried: set[str]) -> list[Run]:
+    """Runs to be done whose needs are all measured."""
+    ready: dict[str, Run] = {}
+    for run in runs:
+        try:
+            resolved = run.resolved(lab)
+        except FailedRunError:
+            continue
+        if resolved is None or _is_done(resolved, lab):
+            continue
+        name = name_of(resolved, lab)
+        if name not in tried and all(lab.measured(need.facts(lab)) for need in resolved.needs(lab)):
+            ready.setdefault(name, resolved)
+    return list(ready.values())
+
+
+def _rounds(ready: Sequence[Run]) -> Iterator[list[Run]]:
+    """Those that may go side by side together, then those that go alone one by one."""
+    together = [run for run in ready if not run.alone]
+    if together:
+        yield together
+    yield from ([run] for run in ready if run.alone)
+
+
+def _failures(runs: Iterable[Run], lab: Lab) -> Iterator[tuple[str, str]]:
+    for run in runs:
+        try:
+            resolved = run.resolved(lab)
+        except FailedRunError as error:
+            yield run.title, str(error)
+            continue
+        entry = None if resolved is None else lab.store.find(name_of(resolved, lab))
+        if entry is None:
+            yield run.title, "what it needs failed"
+        elif "failed" in entry:
+            yield run.title, entry["failed"]
+
+
+def _kind(run: Run) -> str:
+    name = type(run.typical()).__name__
+    return {"Pretrained": "pre-training", "Finetuned": "fine-tuning"}.get(name, name.lower())
+
+
+class _Quiet:
+    """Progress that passes on how far a run is and its warnings, and leaves its other messages out."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.start, self.update, self.finish = progress.start, progress.update, progress.finish
+        self._say = progress.say
+
+    def say(self, message: str) -> None:
+        if message.startswith("warning"):
+            self._say(message)
