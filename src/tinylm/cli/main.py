@@ -14,7 +14,8 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from cyclopts.config import Dict
 
-from tinylm.cli.commands import COMMANDS, STUDY, add_commands, err, out, progress
+from tinylm.cli.commands import COMMANDS, err, out, progress
+from tinylm.cli.questions import QUESTIONS, studies
 from tinylm.core.errors import InputError, InterruptedByUserError, MissingExtraError, TinyLMError
 from tinylm.core.extras import EXTRAS
 from tinylm.core.renamed import refuse_old_names
@@ -31,9 +32,11 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.meta.suppress_keyboard_interrupt = False
-add_commands(app)
+for command in (*COMMANDS, *QUESTIONS):
+    app.command(command)
+app.command(studies)
 
-_NAMES = (*(command.__name__ for command in COMMANDS), STUDY)
+_NAMES = (*(command.__name__ for command in (*COMMANDS, *QUESTIONS)), *studies.name)
 _RESUMABLE = tuple(command.__name__ for command in COMMANDS if "resume" in inspect.signature(command).parameters)
 
 

@@ -61,6 +61,13 @@ class Length:
         if sum(value is not None for value in vars(self).values()) != 1:
             raise InputError("a length of pre-training has one of tokens, epochs and seconds; set one of them")
 
+    @property
+    def title(self) -> str:
+        """A phrase for people."""
+        if self.tokens is not None:
+            return f"{self.tokens:,} tokens"
+        return f"{self.epochs:g} passes" if self.epochs is not None else f"{self.seconds:g} s"
+
     def applied(self, settings: PretrainSettings, data: Sequences | Pairs) -> PretrainSettings:
         """The settings with an end; a number of tokens becomes one of updates."""
         if self.seconds is not None:

@@ -234,7 +234,7 @@ def _layers(chart: Chart) -> Any:
         "x:Q",
         title=chart.x,
         axis=alt.Axis(tickCount=6, grid=False, format="~s" if furthest >= 10_000 else ",~r"),
-        scale=alt.Scale(nice=False, type=chart.x_scale, **({"constant": 1000} if chart.x_scale == "symlog" else {})),
+        scale=alt.Scale(nice=False, type=chart.x_scale, constant=1000 if chart.x_scale == "symlog" else alt.Undefined),
     )
     y = alt.Y("y:Q", title=chart.y, axis=alt.Axis(tickCount=5), scale=alt.Scale(zero=False))
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))

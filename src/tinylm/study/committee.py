@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,7 @@ class Committee(Study):
         "Tiny language models (arXiv 2507.14871) finds that a soft committee of independently pre-trained BERT-1s and "
         "their variants reaches the accuracy of BERT-6."
     )
-    scales = {
+    scales: ClassVar = {
         "smoke": {
             "members": 3,
             "teams": ("bert-1", "bert-1+bert-1-8h"),
@@ -74,7 +74,7 @@ class Committee(Study):
         """From scratch nothing is shared, and one deep model shares with none."""
         if levels["regime"] == _TOKENS:
             return True
-        return levels["arm"] != SCRATCH and (levels["team"] != self.deep or levels["regime"] == _shared(1))
+        return bool(levels["arm"] != SCRATCH and (levels["team"] != self.deep or levels["regime"] == _shared(1)))
 
     def runs(self, levels: Levels, seed: int) -> Sequence[Tuned]:
         """See `Study`."""
@@ -134,8 +134,8 @@ class Committee(Study):
                 Section(
                     "Where it levels off",
                     [
-                        "At infinitely many members: 100 - E of the fit E + c / K^a to the errors of 1 to K members, for "
-                        "each seed."
+                        "At infinitely many members: 100 - E of the fit E + c / K^a to the errors of 1 to K members, "
+                        "for each seed."
                     ],
                     [Table(["task", "arm", "team", "largest", "accuracy, %", "at infinitely many members, %"], limits)],
                 ),
@@ -155,9 +155,7 @@ class Committee(Study):
                 ),
             ],
             " ".join(
-                finding(
-                    f"A committee of {team} is no worse than {self.deep}, with the difference above zero", c.overall
-                )
+                finding(f"A committee of {team} is better than {self.deep}", c.overall)
                 for team, c in zip(self.teams, equal, strict=True)
             ),
         )
@@ -184,7 +182,7 @@ _MEASURES_HEAD = ["task", "arm", "regime", "team", "soft, %", "hard, %", "calibr
 
 
 def hard_accuracy(votes: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], size: int) -> float:
-    """Mean accuracy of majority votes of `size` members, the same committees as of soft votes.
+    """Mean accuracy of majority votes of `size` members, over some committees of so many.
 
     Args:
         votes: (members, texts, classes) probabilities.
@@ -221,7 +219,8 @@ def _shared(count: int) -> str:
 
 
 def _largest(results: Results, row: Mapping[str, Any]) -> int:
-    return max(r["members"] for r in results.rows if all(r[f] == row[f] for f in (*results.factors, SEED)))
+    alike = results.where(**{factor: row[factor] for factor in (*results.factors, SEED)})
+    return max(int(other["members"]) for other in alike.rows)
 
 
 def _or_dash(interval: Interval | None, arm: str) -> str:

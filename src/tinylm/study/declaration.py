@@ -27,10 +27,10 @@ Scale = Literal["smoke", "laptop", "paper"]
 _SCALES: dict[Scale, dict[str, Any]] = {
     "smoke": {
         "width": 24,
-        "documents": 400,
-        "tokens": 8_000,
-        "updates": 6,
-        "rates": (1.0,),
+        "documents": 300,
+        "tokens": 20_000,
+        "updates": 40,
+        "rates": (1.0, 4.0),
         "seeds": (0, 1),
         "validation": 5,
         "test": 20,

@@ -15,6 +15,7 @@ from tinylm.core.progress import Progress
 from tinylm.evaluation.metrics import expected_calibration_error
 from tinylm.model.checkpoint import load_classifier
 from tinylm.model.config import ModelConfig
+from tinylm.study.arms import SCRATCH
 from tinylm.study.editions import EDITIONS
 from tinylm.study.grid import Facts, FailedRunError
 from tinylm.study.lab import VOTES, Lab, Sample, Text
@@ -101,10 +102,15 @@ class Finetuned(Run):
     @property
     def title(self) -> str:
         """A phrase for people."""
-        arm = self.start.arm if isinstance(self.start, Pretrained) else "from scratch"
-        labels = "" if self.sample.labels is None else f", {self.sample.labels} labels"
+        start = self.start
+        how = (
+            f"{start.arm} on {start.subset.title} for {start.length.title}"
+            if isinstance(start, Pretrained)
+            else SCRATCH
+        )
+        labels = "" if self.sample.labels is None else f", {self.sample.labels} labels of each class"
         return (
-            f"{self.start.preset} {arm} on {self.sample.task}{labels}, rate x {self.candidate.rate:g}, "
+            f"{start.preset} ({how}) fine-tuned to {self.sample.task}{labels}, rate x {self.candidate.rate:g}, "
             f"seed {self.seed}, member {self.index}"
         )
 
@@ -196,7 +202,7 @@ class Tuned(Run):
         """At the search's own seed and member it is the best one of the search."""
         return len(self.candidates) > 1 and (self.seed, self.index) == (self.search_seed, 0)
 
-    def typical(self) -> Run:
+    def typical(self) -> Finetuned:
         """With the first candidate."""
         return self.with_candidate(self.candidates[0])
 

@@ -54,7 +54,7 @@ def fit_power_law(k: Sequence[float], values: Sequence[float]) -> PowerLaw:
     return best
 
 
-def fit_by_seed(curves: Mapping[int, Mapping[float, float]]) -> tuple[dict[int, PowerLaw], Interval]:
+def fit_by_seed(curves: Mapping[int, Mapping[int, float]]) -> tuple[dict[int, PowerLaw], Interval]:
     """A fit a seed, and the interval of their limits over seeds.
 
     Args:

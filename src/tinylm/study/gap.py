@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tinylm.study.arms import SCRATCH
 from tinylm.study.conclusions import Comparison, finding
@@ -24,7 +24,7 @@ class Gap(Study):
         "Tiny language models (arXiv 2507.14871) finds pre-trained BERT-6 and BERT-1 variants better than the same "
         "models from scratch on FewRel, AG News and DBPedia."
     )
-    scales = {
+    scales: ClassVar = {
         "smoke": {"shapes": ("bert-1", "bert-1-conv2-k3-d64"), "few_label_shapes": ("bert-1",), "labels": (5, 0)},
         "paper": {"labels": (0,)},
     }

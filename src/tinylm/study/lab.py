@@ -4,14 +4,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from tinylm.core.errors import InputError
-from tinylm.core.files import new_folder
-from tinylm.core.progress import Progress, Silent
+from tinylm.core.progress import Progress
 from tinylm.model.config import ModelConfig
 from tinylm.study.grid import Facts, run_name
 from tinylm.study.run_folders import RunFolders
@@ -24,11 +22,12 @@ from tinylm.tokens.encoding import tokenise
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.overlap import TaskTokens
 from tinylm.tokens.token_file import TokenFile
-from tinylm.tokens.vocabulary import train_tokenizer
+from tinylm.tokens.vocabulary import corpus_tokenizer
 from tinylm.tokens.wordpiece import Tokenizer
 
 VOTES = "votes.npz"
-_TRAINED_PIECES = 30_000
+TRAINED_PIECES = 30_000
+"""Of a vocabulary that is trained on the corpus."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +78,17 @@ class Lab:
 
     def prepare(self, text: Text, progress: Progress) -> None:
         """Make vocabulary and token file where they are not there yet, which takes a minute for 100,000 documents."""
-        _make_vocabulary(text, self.data_dir, self.store.file, progress)
+        if text.vocabulary is None:
+            corpus_tokenizer(self.corpus(text), TRAINED_PIECES, progress=progress)
         tokenise(self.corpus(text), self.tokenizer(text), progress=progress)
 
     def tokenizer(self, text: Text) -> Tokenizer:
-        """The vocabulary; one that is trained is kept beside the runs."""
-        return _tokenizer(text, self.data_dir, self.store.file)
+        """The vocabulary."""
+        return _tokenizer(text, self.data_dir)
 
     def tokens(self, text: Text) -> TokenFile:
         """All documents as ids, made once and kept in tinylm's cache."""
-        return _tokens(text, self.data_dir, self.store.file)
+        return _tokens(text, self.data_dir)
 
     def text_facts(self, text: Text) -> Facts:
         """What identifies corpus and vocabulary, whatever they are called."""
@@ -129,25 +129,15 @@ def _corpus(source: str, data_dir: str | None) -> Corpus:
 
 
 @lru_cache(maxsize=4)
-def _tokenizer(text: Text, data_dir: str | None, folder: Path) -> Tokenizer:
-    return load_tokenizer(_make_vocabulary(text, data_dir, folder, Silent()), data_dir)
-
-
-def _make_vocabulary(text: Text, data_dir: str | None, folder: Path, progress: Progress) -> str | Path:
-    """The name or the folder of the vocabulary, trained where it has to be and was not."""
-    if text.vocabulary is not None:
-        return text.vocabulary
-    corpus = _corpus(text.corpus, data_dir)
-    kept = folder / run_name({"kind": "vocabulary", "corpus": corpus.fingerprint, "pieces": _TRAINED_PIECES})
-    if not kept.is_dir():
-        with new_folder(kept) as temporary:
-            train_tokenizer(corpus.documents(), _TRAINED_PIECES, progress=progress).save(temporary)
-    return kept
+def _tokenizer(text: Text, data_dir: str | None) -> Tokenizer:
+    if text.vocabulary is None:
+        return corpus_tokenizer(_corpus(text.corpus, data_dir), TRAINED_PIECES)
+    return load_tokenizer(text.vocabulary, data_dir)
 
 
 @lru_cache(maxsize=2)
-def _tokens(text: Text, data_dir: str | None, folder: Path) -> TokenFile:
-    return tokenise(_corpus(text.corpus, data_dir), _tokenizer(text, data_dir, folder))
+def _tokens(text: Text, data_dir: str | None) -> TokenFile:
+    return tokenise(_corpus(text.corpus, data_dir), _tokenizer(text, data_dir))
 
 
 @lru_cache(maxsize=8)

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from tinylm.core.errors import InputError
 from tinylm.core.progress import Progress
 from tinylm.study.arms import SCRATCH, arm
 from tinylm.study.conclusions import POINTS, Comparison, finding
 from tinylm.study.declaration import Findings, Study
-from tinylm.study.figures import Estimate, IntervalChart, Point, ScatterChart
-from tinylm.study.finetuned import Tuned
+from tinylm.study.figures import IntervalChart, Point, ScatterChart
+from tinylm.study.finetuned import Finetuned, Tuned
 from tinylm.study.grid import Facts, Levels
 from tinylm.study.intervals import Interval, rank_correlation
 from tinylm.study.lab import Lab, Sample
@@ -36,7 +36,7 @@ class Overlapped(Run):
     @property
     def title(self) -> str:
         """See `Run`."""
-        return f"overlap with {self.task}, seed {self.member.seed}"
+        return f"overlap of {self.member.subset.title} with {self.task}, seed {self.member.seed}"
 
     def facts(self, lab: Lab) -> Facts:
         """See `Run`."""
@@ -73,7 +73,7 @@ class OverlapStudy(Study):
         "token types that occur in pre-training, and leaves overlap weighted by frequency, and small sets made for the "
         "task, open."
     )
-    scales = {
+    scales: ClassVar = {
         "smoke": {"documents": 60, "times": (2,), "kept_out": (0.5,), "arms": ("default",)},
         "paper": {"documents": 9000, "tokens": 250_000_000, "epochs": None},
     }
@@ -144,8 +144,8 @@ class OverlapStudy(Study):
                 Section(
                     "Overlap and gap",
                     [
-                        "Spearman's rank correlation over subsets and seeds; the 95 % interval is Fisher's, and its longer "
-                        "side is given."
+                        "Spearman's rank correlation over subsets and seeds; the 95 % interval is Fisher's, and its "
+                        "longer side is given."
                     ],
                     [Table(["task", "arm", "overlap", "rank correlation with the gap"], rows)],
                     [
@@ -192,9 +192,9 @@ class SameSettings(Run):
     @property
     def title(self) -> str:
         """See `Run`."""
-        return f"{self.searched.title}, {self.start.subset.choice} {self.start.subset.documents}"
+        return self.typical().title
 
-    def typical(self) -> Run:
+    def typical(self) -> Finetuned:
         """See `Run`."""
         return replace(self.searched.with_candidate(self.searched.candidates[0]), start=self.start)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tinylm.study.declaration import Findings, Study
 from tinylm.study.figures import Estimate, IntervalChart
@@ -20,7 +20,7 @@ class Rates(Study):
     name = "rates"
     question = "With which learning rate and batch does masked language modelling learn in the tokens that it has?"
     paper = "Tiny language models (arXiv 2507.14871) pre-trains at 5e-5 with batches of 32."
-    scales = {"smoke": {"multiples": (0.5, 1.0), "batches": (8,), "seeds": (0, 1)}, "laptop": {"seeds": (0,)}}
+    scales: ClassVar = {"smoke": {"multiples": (0.5, 1.0), "batches": (8,), "seeds": (0, 1)}, "laptop": {"seeds": (0,)}}
 
     preset: str = "bert-1"
     """Shape, at the study's width."""

@@ -72,11 +72,10 @@ def plan(study: Study, lab: Lab, progress: Progress) -> Plan:
     return Plan(list(found), pending, seconds)
 
 
-def run_study(study: Study, lab: Lab, planned: Plan, progress: Progress) -> dict[str, str]:
+def run_study(lab: Lab, planned: Plan, progress: Progress) -> dict[str, str]:
     """Do what is not stored yet.
 
     Args:
-        study: what is asked.
         lab: where runs are made; its store says whether failed runs are tried again.
         planned: the runs.
         progress: receives how far it is.
@@ -88,7 +87,6 @@ def run_study(study: Study, lab: Lab, planned: Plan, progress: Progress) -> dict
         InputError: bad data.
         InterruptedByUserError: Ctrl-C or SIGTERM came.
     """
-    del study
     clock = _Clock(planned, time.perf_counter())
     tried: set[str] = set()
     while ready := _ready(planned.runs, lab, tried):
@@ -143,7 +141,7 @@ def _do(run: Run, lab: Lab, progress: Progress) -> None:
     """Measure a run and store it; one that fails is stored with its reason."""
     began = time.perf_counter()
     try:
-        found = lab.store.measure(run.facts(lab), partial(run.measure, lab, _Quiet(progress)))
+        found = lab.store.measure(run.facts(lab), partial(run.measure, lab, _Quiet(progress, run.title)))
     except FailedRunError as error:
         progress.say(f"warning: {run.title} failed: {error}")
         return
@@ -218,10 +216,10 @@ def _kind(run: Run) -> str:
 class _Quiet:
     """Progress that passes on how far a run is and its warnings, and leaves its other messages out."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, title: str) -> None:
         self.start, self.update, self.finish = progress.start, progress.update, progress.finish
-        self._say = progress.say
+        self._say, self._title = progress.say, title
 
     def say(self, message: str) -> None:
         if message.startswith("warning"):
-            self._say(message)
+            self._say(f"{message} ({self._title})")

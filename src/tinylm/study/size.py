@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Size(Study):
         "Tiny language models (arXiv 2507.14871) finds that the gap to from scratch grows with the pre-training set; "
         "its passes are equal, so that larger sets also mean more updates."
     )
-    scales = {
+    scales: ClassVar = {
         "smoke": {"sizes": (0, 60, 120, 240), "passes": 1.0},
         "paper": {
             "sizes": (0, 1000, 5000, 20_000, 40_000, 90_000),
@@ -96,8 +96,8 @@ class Size(Study):
                 Section(
                     "Fits",
                     [
-                        "Points a doubling: least squares slope of accuracy on log2 of the documents, without size 0. At "
-                        "infinite size: 100 - E of the fit E + c / n^a to the errors. Both are fitted for each seed."
+                        "Points a doubling: least squares slope of accuracy on log2 of the documents, without size 0. At infinite "
+                        "size: 100 - E of the fit E + c / n^a to the errors. Both are fitted for each seed."
                     ],
                     [Table(heads, rows)],
                 ),

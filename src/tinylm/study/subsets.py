@@ -35,6 +35,18 @@ class Subset:
     share: float = 0.0
     """Of the task's token types that are replaced, 0 to 1."""
 
+    @property
+    def title(self) -> str:
+        """A phrase for people."""
+        documents = "all documents" if self.documents is None else f"{self.documents:,} documents"
+        match self.choice:
+            case "random":
+                return documents
+            case "without":
+                return f"{documents} without {self.share:.0%} of the token types of {self.task}"
+            case _:
+                return f"{documents} with {self.choice} of {self.task}"
+
     def tokens(self, whole: TokenFile, unk_id: int, task: TaskTokens | None, seed: int) -> TokenFile:
         """The documents as a token file in memory.
 

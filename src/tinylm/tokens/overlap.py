@@ -138,4 +138,4 @@ def positions(begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt
     """All positions of spans, one span after another: (sum of lengths,)."""
     lengths = ends - begins
     before = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum()) + np.repeat(begins - before, lengths)
+    return np.asarray(np.arange(lengths.sum()) + np.repeat(begins - before, lengths))
