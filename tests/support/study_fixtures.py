@@ -18,4 +18,4 @@ def write_desk(folder: Path) -> None:
     ]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "notes.txt").write_text("".join(lines))
-    write_csv(folder / "labels.csv", rows(120, 1))
+    write_csv(folder / "labels.csv", [*rows(120, 1)])

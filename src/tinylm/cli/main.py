@@ -98,10 +98,13 @@ def _run(arguments: list[str]) -> int:
         # Whoever read our output has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
+    except ImportError as error:
+        # cyclopts wraps what the import of a command raised.
+        missing = error if isinstance(error, ModuleNotFoundError) else error.__cause__
+        extra = EXTRAS.get(getattr(missing, "name", None) or "")
+        if extra is None:
             raise
-        return _fail(str(MissingExtraError(EXTRAS[error.name], "This command")), InputError.exit_code)
+        return _fail(str(MissingExtraError(extra, "This command")), InputError.exit_code)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}", TinyLMError.exit_code)

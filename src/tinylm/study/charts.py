@@ -61,8 +61,8 @@ class Curve:
 
     name: str
     """Whose it is; curves of one name share a colour."""
-    split: Literal["train", "validation"]
-    """The texts it was measured on. Training is drawn thin, validation thick with points."""
+    split: Literal["train", "validation", "test"]
+    """The texts it was measured on. Training is drawn thin, the others thick with points."""
     points: Sequence[tuple[float, float]]
     """(x, y) in order of x; the line breaks where y is not finite."""
     band: Sequence[tuple[float, float, float]] = ()
@@ -119,15 +119,15 @@ class Chart:
         return _layers(self)
 
 
-def figure(chart: Figure) -> str:
-    """The chart's place on the page, with its legend and last values.
+def figure(chart: Figure, level: int = 2) -> str:
+    """The chart's place on the page, with its legend and last values, under a heading of that level.
 
     Raises:
         InputError: it has no points.
     """
     items = "".join(f"<li>{_swatch(item.colour, item.dashes)}{escape(item.text)}</li>" for item in chart.legend())
     return (
-        f"<h2>{escape(chart.title)}</h2>\n"
+        f"<h{level}>{escape(chart.title)}</h{level}>\n"
         f'<figure class="card"><div class="plot" role="img" aria-label="{escape(chart.title)}" '
         f'style="height: {chart.height}px"></div>\n'
         f'<ul class="legend">{items}</ul>'

@@ -43,7 +43,7 @@ class Committee(Study):
             "members": 3,
             "teams": ("bert-1", "bert-1+bert-1-8h"),
             "arms": ("default",),
-            "seconds": 2.0,
+            "seconds": 0.5,
             "split": (1, 2),
         },
         "paper": {"members": 8},
@@ -230,8 +230,8 @@ def _or_dash(interval: Interval | None, arm: str) -> str:
 def _curve(team: str, line: Results) -> Curve:
     means = {k: line.where(members=k).mean("accuracy", scale=POINTS) for (k,) in line.levels("members")}
     found = {k: mean for k, mean in means.items() if mean is not None}
-    band = [(float(k), mean.low, mean.high) for k, mean in found.items() if mean.n > 1]
-    return Curve(team, "validation", [(float(k), mean.mean) for k, mean in found.items()], band)
+    band = [(float(k), max(0.0, mean.low), min(POINTS, mean.high)) for k, mean in found.items() if mean.n > 1]
+    return Curve(team, "test", [(float(k), mean.mean) for k, mean in found.items()], band)
 
 
 def _limit(line: Results) -> tuple[str, str, str]:

@@ -61,8 +61,8 @@ class Comparison:
             return f"{self.name}: nothing was measured of both"
         clear = sum(p < _LEVEL for p in self.adjusted)
         return (
-            f"{self.name}: {signed(self.overall)} {unit} in the mean of {len(self.differences)} comparison(s), "
-            f"of which {clear} exclude zero after Holm's correction"
+            f"{self.name}: {signed(self.overall)} {unit}, the mean of {len(self.differences)} comparison(s), "
+            f"{clear} of which exclude zero after Holm's correction"
         )
 
     def table(self, unit: str = "points") -> Table:

@@ -21,6 +21,7 @@ from tinylm.study.report import Section
 from tinylm.study.results import Results
 from tinylm.study.run import Run
 from tinylm.study.subsets import Subset
+from tinylm.text.known import lasting
 
 Scale = Literal["smoke", "laptop", "paper"]
 
@@ -133,7 +134,7 @@ class Study(ABC):
     @property
     def text(self) -> Text:
         """Corpus and vocabulary."""
-        return Text(self.corpus, self.vocabulary)
+        return Text(lasting(self.corpus), self.vocabulary)
 
     @property
     def length(self) -> Length:

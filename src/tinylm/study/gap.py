@@ -25,8 +25,8 @@ class Gap(Study):
         "models from scratch on FewRel, AG News and DBPedia."
     )
     scales: ClassVar = {
-        "smoke": {"shapes": ("bert-1", "bert-1-conv2-k3-d64"), "few_label_shapes": ("bert-1",), "labels": (5, 0)},
-        "paper": {"labels": (0,)},
+        "smoke": {"shapes": ("bert-1", "bert-1-conv2-k3-d64"), "few_label_shapes": ("bert-1",), "labels": (5, None)},
+        "paper": {"labels": (None,)},
     }
 
     shapes: tuple[str, ...] = (
@@ -39,8 +39,8 @@ class Gap(Study):
         "bert-1-conv3-k3-d32",
     )
     """Presets of the paper, at the study's width."""
-    labels: tuple[int, ...] = (5, 20, 80, 0)
-    """Training texts of each label; 0 is the paper's number, or all."""
+    labels: tuple[int | None, ...] = (5, 20, 80, None)
+    """Training texts of each label; none is the paper's number, or all."""
     few_label_shapes: tuple[str, ...] = ("bert-6", "bert-1")
     """Shapes that are also fine-tuned on few labels."""
 
@@ -50,12 +50,12 @@ class Gap(Study):
 
     def includes(self, levels: Levels) -> bool:
         """See `Study`."""
-        return levels["labels"] == 0 or levels["shape"] in self.few_label_shapes
+        return levels["labels"] is None or levels["shape"] in self.few_label_shapes
 
     def runs(self, levels: Levels, seed: int) -> Sequence[Run]:
         """See `Study`."""
         start = self.start(levels["arm"], levels["shape"], seed)
-        return [self.tuned(start, levels["task"], seed, labels=levels["labels"] or None)]
+        return [self.tuned(start, levels["task"], seed, labels=levels["labels"])]
 
     def findings(self, results: Results) -> Findings:
         """The gap of each arm, with all labels and with few."""
@@ -69,13 +69,13 @@ class Gap(Study):
                 for estimate in Comparison.of(here, "arm", arm, SCRATCH).estimates(arm, ("shape", "labels"))
             ]
             if estimates:
-                title = f"{task}: accuracy gained by pre-training, by shape and labels of each class (0: all)"
+                title = f"{task}: accuracy gained by pre-training, by shape and labels of each class"
                 charts.append(IntervalChart(title, "points of accuracy over from scratch", estimates))
         arms = (*self.arms, SCRATCH)
         accuracies = Table(
             ["shape, task, labels", *arms], results.table("accuracy", ("shape", "task", "labels"), "arm")
         )
-        all_labels = results.where(labels=0)
+        all_labels = results.where(labels=None)
         claims = [
             finding(
                 f"Pre-trained by {arm} beats from scratch with all labels",

@@ -35,10 +35,14 @@ class Interval:
         """Upper end."""
         return self.mean + self.half
 
-    def __str__(self) -> str:
+    def text(self, digits: int) -> str:
+        """Mean, half of the interval and number of values, with so many decimal places."""
         if math.isnan(self.half):
-            return f"{self.mean:.1f} ({self.n})"
-        return f"{self.mean:.1f} ± {self.half:.1f} ({self.n})"
+            return f"{self.mean:.{digits}f} ({self.n})"
+        return f"{self.mean:.{digits}f} ± {self.half:.{digits}f} ({self.n})"
+
+    def __str__(self) -> str:
+        return self.text(1)
 
 
 def t_interval(values: Sequence[float]) -> Interval:

@@ -238,7 +238,7 @@ def _correlation(pairs: Sequence[tuple[float, float]]) -> Interval | None:
 
 
 def _shown(found: Interval | None) -> str:
-    return "-" if found is None else f"{found.mean:.2f} ± {found.half:.2f} ({found.n})"
+    return "-" if found is None else found.text(2)
 
 
 def _best_measure(correlations: Mapping[str, Interval]) -> str:

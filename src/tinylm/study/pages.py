@@ -23,6 +23,7 @@ from tinylm.study.studies import study_named
 
 RECORD = "study.json"
 _PAGE, _MARKDOWN, _TABLE = "report.html", "report.md", "results"
+_READING = "Mean over seeds ± half of its 95 % t interval (number of seeds); differences are paired by seed."
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,13 @@ def write_pages(folder: Path) -> Findings:
     found = study.findings(results)
     entries = lab.store.entries(sorted({name_of(run, lab) for run in _resolved(study, lab)}))
     how = _how_it_was_run(record, study, entries)
-    sections = [*_paper(study, found), *found.sections, *_failed(record)]
+    sections = [*found.sections, *_paper(study, found), *_failed(record)]
     write_report(
         folder / _PAGE,
         title=study.question,
         summary=found.answer,
         sections=sections,
+        notes=[_READING],
         machine=" ".join(how),
         settings=vars(study),
     )
@@ -194,7 +196,7 @@ def _markdown(
         for table in section.tables:
             yield f"\n| {' | '.join(map(_cell, table.columns))} |\n|{'---|' * len(table.columns)}\n"
             yield from (f"| {' | '.join(map(_cell, row))} |\n" for row in table.rows)
-    yield "\n## How it was run\n\n" + "".join(f"- {line}\n" for line in how)
+    yield f"\n{_READING}\n\n## How it was run\n\n" + "".join(f"- {line}\n" for line in how)
     yield f"- All measurements: [{_TABLE}.csv]({_TABLE}.csv).\n"
 
 

@@ -57,8 +57,8 @@ class Pretrained(Run):
         changed = "" if self.learning_rate is None else f" at {self.learning_rate:g} times the default rate"
         batches = "" if self.batch_size is None else f" in batches of {self.batch_size}"
         return (
-            f"pre-training {self.preset} by {self.arm}{changed}{batches} on {self.subset.title} for {self.length.title}, "
-            f"seed {self.seed}, member {self.index}"
+            f"pre-training {self.preset} by {self.arm}{changed}{batches} on {self.subset.title} "
+            f"for {self.length.title}, seed {self.seed}, member {self.index}"
         )
 
     def at(self, seed: int, index: int) -> "Pretrained":

@@ -64,7 +64,7 @@ class Rates(Study):
             )
         table = Table(
             ["arm, batch", *(f"x {rate:g}" for rate in self.multiples)],
-            results.table("loss", ("arm", "batch"), "rate", scale=1.0),
+            results.table("loss", ("arm", "batch"), "rate", scale=1.0, digits=3),
         )
         chart = IntervalChart("Loss by rate and batch", "nats", estimates, zero=False)
         return Findings(

@@ -135,7 +135,10 @@ def _section(heading: str, parts: Iterable[str]) -> str:
 
 def _own_section(section: Section) -> str:
     parts = [f"<p>{escape(text)}</p>" for text in section.paragraphs]
-    return _section(escape(section.heading), [*parts, *map(_table, section.tables), *map(figure, section.charts)])
+    return _section(
+        escape(section.heading),
+        [*parts, *(figure(chart, level=3) for chart in section.charts), *map(_table, section.tables)],
+    )
 
 
 def _table(table: Table) -> str:
@@ -144,7 +147,7 @@ def _table(table: Table) -> str:
         f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
         for row in table.rows
     )
-    return f'<div class="card"><table><thead><tr>{heads}</tr></thead>\n<tbody>{lines}</tbody></table></div>'
+    return f'<div class="card scroll"><table><thead><tr>{heads}</tr></thead>\n<tbody>{lines}</tbody></table></div>'
 
 
 def _results(rows: Sequence[ResultRow]) -> str:

@@ -78,14 +78,18 @@ class Results:
             if found is not None:
                 yield Difference(levels, found)
 
-    def table(self, measure: str, rows: Sequence[str], columns: str, *, scale: float = 100.0) -> list[list[str]]:
+    def table(
+        self, measure: str, rows: Sequence[str], columns: str, *, scale: float = 100.0, digits: int = 1
+    ) -> list[list[str]]:
         """Means with intervals: a line for each combination of `rows`, a cell for each level of `columns`."""
         heads = [level for (level,) in self.levels(columns)]
         lines = []
         for combination in self.levels(*rows):
             here = self.where(**dict(zip(rows, combination, strict=True)))
             cells = [here.where(**{columns: head}).mean(measure, scale=scale) for head in heads]
-            lines.append([", ".join(map(shown, combination)), *(str(cell or "-") for cell in cells)])
+            lines.append(
+                [", ".join(map(shown, combination)), *("-" if cell is None else cell.text(digits) for cell in cells)]
+            )
         return lines
 
     def write(self, folder: Path, name: str) -> list[Path]:

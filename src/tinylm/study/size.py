@@ -87,7 +87,7 @@ class Size(Study):
             if found is not None
         ]
         means = results.table("accuracy", ("shape", "task", "arm", "regime"), "size")
-        losses = results.table("pretraining_loss", ("shape", "arm", "regime"), "size", scale=1.0)
+        losses = results.table("pretraining_loss", ("shape", "arm", "regime"), "size", scale=1.0, digits=3)
         sizes = [f"{size:,}" for size in self.sizes]
         return Findings(
             "; ".join(sentences or ["nothing was measured at two sizes"]).capitalize() + ".",
@@ -96,8 +96,8 @@ class Size(Study):
                 Section(
                     "Fits",
                     [
-                        "Points a doubling: least squares slope of accuracy on log2 of the documents, without size 0. At infinite "
-                        "size: 100 - E of the fit E + c / n^a to the errors. Both are fitted for each seed."
+                        "Points a doubling: least squares slope of accuracy on log2 of the documents, without size 0. "
+                        "At infinite size: 100 - E of the fit E + c / n^a to the errors. Both are fitted for each seed."
                     ],
                     [Table(heads, rows)],
                 ),
@@ -155,5 +155,5 @@ def _parts(results: Results, *factors: str) -> Iterator[tuple[tuple[Any, ...], R
 def _curve(name: str, line: Results) -> Curve:
     means = {n: line.where(size=n).mean("accuracy", scale=POINTS) for (n,) in line.levels("size")}
     found = {n: mean for n, mean in means.items() if mean is not None}
-    band = [(float(n), mean.low, mean.high) for n, mean in found.items() if mean.n > 1]
-    return Curve(name, "validation", [(float(n), mean.mean) for n, mean in found.items()], band)
+    band = [(float(n), max(0.0, mean.low), min(POINTS, mean.high)) for n, mean in found.items() if mean.n > 1]
+    return Curve(name, "test", [(float(n), mean.mean) for n, mean in found.items()], band)
