@@ -20,6 +20,8 @@ ROWS = {
     "size": 2 * 2 * 4 * 2,
     "overlap": 2 * (1 + 3 + 1 + 1),
     # Committees of 1 to 3 members from scratch and pre-trained, of 1 and of 2 at equal seconds, beside the deep model.
+    # Three models with two kinds of weights, and tf-idf.
+    "latency": 2 * (3 * 2 + 1),
     "committee": 2 * (2 * (2 * 3 + 1) + (2 * 1 + 1) + 2 * 2),
 }
 
@@ -57,6 +59,7 @@ def test_study_at_smoke_scale_answers_and_is_not_run_twice(desk, name):
     page, markdown = ((folder / file).read_text(encoding="utf-8") for file in ("report.html", "report.md"))
     answer = ran.out.splitlines()[0]
     assert "±" in answer or name == "rates"
+    assert not [row for row in rows if name == "committee" and row["student"] == "" and row["members"] == "3"]
     assert answer in markdown and STUDIES[name].question in markdown
     assert f"tinylm study {name} --scale smoke" in page and "How it was run" in page
     assert all((folder / file.partition(")")[0]).is_file() for file in markdown.split("](")[1:])
@@ -103,7 +106,7 @@ def test_parquet_has_the_rows_of_the_csv(desk):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("gaps",), "no study is called 'gaps'; choose from rates, gap, size, overlap, committee"),
+        (("gaps",), "no study is called 'gaps'; choose from rates, gap, size, overlap, committee, latency, recipe"),
         (("gap", "--set", "size=3"), "the study 'gap' has no 'size'; it has corpus, vocabulary"),
         (("gap", "--set", "width"), "--set takes key=value, not 'width'; its keys are corpus, vocabulary"),
         (("gap", "--set", "width=wide"), "width='wide' is not a whole number; give one"),
@@ -114,6 +117,8 @@ def test_parquet_has_the_rows_of_the_csv(desk):
         (("gap", "--set", "documents=5000"), "a subset of 5,000 documents cannot be had of notes.txt, which has 380"),
         (("gap", "--set", "labels=70"), "labels.csv leaves a label 16 training texts beside those for validation"),
         (("overlap", "--set", "documents=none"), "documents is none; the study `overlap` compares subsets"),
+        (("latency", "--set", "baselines=bayes"), "'bayes' is not known; choose from tf-idf + linear SVM, fastText"),
+        (("committee", "--set", "students=maybe"), "students='maybe' is neither true nor false; give one of them"),
         (("size", "--set", "corpus=missing.txt"), "missing.txt is not there; give a file, folder or glob"),
         (("gap", "--scale", "huge"), 'Invalid value "huge" for --scale. Choose from: "smoke", "laptop", "paper"'),
     ],

@@ -171,7 +171,7 @@ def study(
     dry_run: bool = False,
     retry: bool = False,
 ) -> None:
-    """Answer a question by a grid of runs: rates, gap, size, overlap or committee.
+    """Answer a question by a grid of runs: rates, gap, size, overlap, committee or latency.
 
     Each run is stored when it is measured and never run again: repeat the command to go on with a study that was
     stopped. Members that several studies have in common are trained once.
@@ -215,7 +215,9 @@ def study(
         raise TinyLMError(f"{len(failed)} run(s) failed; their reasons are on the page, and --retry runs them again")
 
 
-studies = App(name="study", help="Answer questions by many runs: rates, gap, size, overlap, committee, recipe.")
+studies = App(
+    name="study", help="Answer questions by many runs: rates, gap, size, overlap, committee, latency, recipe."
+)
 studies.default(study)
 studies.command(
     "tinylm.cli.studies:recipe",

@@ -11,8 +11,9 @@ from tinylm.committee.voting import accuracy_by_size, vote
 from tinylm.core.errors import InputError
 from tinylm.core.seeds import numpy_generator
 from tinylm.study.arms import SCRATCH, Length
+from tinylm.study.assembled import Distilled
 from tinylm.study.charts import Chart, Curve, Reference
-from tinylm.study.conclusions import POINTS, Comparison, finding, signed
+from tinylm.study.conclusions import POINTS, Comparison, finding, sentence, signed
 from tinylm.study.declaration import Findings, Study
 from tinylm.study.finetuned import Tuned, scores
 from tinylm.study.fits import fit_by_seed
@@ -55,6 +56,8 @@ class Committee(Study):
     """Shapes of the members of a committee, which take turns; with + between them."""
     members: int = 12
     """Of the largest committee, where all have the same number of tokens."""
+    students: bool = True
+    """Also distil the largest committees with equal tokens into one member each."""
     seconds: float | None = None
     """Pre-training of all members together, where committees are compared at equal seconds; left out when none."""
     split: tuple[int, ...] = (1, 2, 4, 8)
@@ -76,8 +79,14 @@ class Committee(Study):
             return True
         return bool(levels["arm"] != SCRATCH and (levels["team"] != self.deep or levels["regime"] == _shared(1)))
 
-    def runs(self, levels: Levels, seed: int) -> Sequence[Tuned]:
-        """See `Study`."""
+    def runs(self, levels: Levels, seed: int) -> Sequence[Run]:
+        """The members, and their student where there is one."""
+        members = self._members(levels, seed)
+        if not self.students or levels["regime"] != _TOKENS or len(members) == 1:
+            return members
+        return [*members, Distilled(members, self.updates, self.precision)]
+
+    def _members(self, levels: Levels, seed: int) -> tuple[Tuned, ...]:
         shapes = levels["team"].split("+")
         count, length = self.members, self.length
         if levels["regime"] != _TOKENS:
@@ -91,15 +100,17 @@ class Committee(Study):
             shape = shapes[index % len(shapes)]
             start = self.start(levels["arm"], shape, seed, index=index, length=length)
             members.append(self.tuned(start, levels["task"], seed, index=index))
-        return members
+        return tuple(members)
 
     def measures(self, levels: Levels, seed: int, lab: Lab) -> Iterator[Facts]:
         """A row for each number of members, the mean over committees of so many; of the last, what is of all."""
-        members: Sequence[Run] = self.runs(levels, seed)
+        members = self._members(levels, seed)
         if any(lab.measured(run.facts(lab)) is None for run in members):
             return
         stored = [lab.votes(run.facts(lab)) for run in members]
         votes, labels = np.stack([each["test"] for each in stored]), stored[0]["labels"].astype(np.int64)
+        last = self.runs(levels, seed)[-1]
+        student = (lab.measured(last.facts(lab)) or {}) if isinstance(last, Distilled) else {}
         for size in accuracy_by_size(votes, labels, max_subsets=_SUBSETS):
             first = votes[: size.size]
             yield {
@@ -109,6 +120,7 @@ class Committee(Study):
                 "cross_entropy": scores(vote(first), labels)["cross_entropy"],
                 "calibration_error": scores(vote(first), labels)["calibration_error"],
                 "error_correlation": error_correlation(first, labels) if size.size > 1 else None,
+                "student": student.get("accuracy") if size.size == len(members) else None,
             }
 
     def findings(self, results: Results) -> Findings:
@@ -127,7 +139,7 @@ class Committee(Study):
                 charts.append(Chart(f"{task}, {arm}", "members", "accuracy, %", curves, level))
             limits += [[task, arm, team, *_limit(here.where(team=team))] for team in self.teams]
         return Findings(
-            "; ".join(c.sentence() for c in equal) + f" (committees of {self.members}, equal tokens a member).",
+            sentence([f"{c.sentence()} (committees of {self.members}, equal tokens a member)" for c in equal]),
             [
                 Section("Accuracy against members", charts=charts),
                 Section("Committees against the deep model", tables=[c.table() for c in against if c.differences]),
@@ -150,7 +162,10 @@ class Committee(Study):
                 ),
                 Section(
                     "Of the largest committees",
-                    ["Soft votes average probabilities, hard ones count classes. Correlation: of two members' errors."],
+                    [
+                        "Soft votes average probabilities, hard ones count classes. The student is one member that "
+                        "learnt to predict what the committee does. Correlation: of two members' errors."
+                    ],
                     [Table(_MEASURES_HEAD, list(_measures_rows(largest)))],
                 ),
             ],
@@ -178,7 +193,10 @@ class Committee(Study):
             yield [task, team, arm, signed(voting) if voting else "-", _or_dash(pretraining, arm)]
 
 
-_MEASURES_HEAD = ["task", "arm", "regime", "team", "soft, %", "hard, %", "calibration error", "correlation of errors"]
+_MEASURES_HEAD = [
+    *("task", "arm", "regime", "team"),
+    *("soft, %", "hard, %", "student, %", "calibration error", "correlation of errors"),
+]
 
 
 def hard_accuracy(votes: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], size: int) -> float:
@@ -252,7 +270,11 @@ def _limit(line: Results) -> tuple[str, str, str]:
 def _measures_rows(largest: Results) -> Iterator[list[str]]:
     for levels in largest.levels("task", "arm", "regime", "team"):
         here = largest.where(**dict(zip(("task", "arm", "regime", "team"), levels, strict=True)))
-        soft, hard = (here.mean(name, scale=POINTS) for name in ("accuracy", "hard"))
+        shares = (here.mean(name, scale=POINTS) for name in ("accuracy", "hard", "student"))
         calibration, correlation = (here.mean(name) for name in ("calibration_error", "error_correlation"))
-        last = "-" if correlation is None else f"{correlation.mean:.2f}"
-        yield [*levels, str(soft), str(hard), "-" if calibration is None else f"{calibration.mean:.3f}", last]
+        yield [
+            *levels,
+            *(str(share or "-") for share in shares),
+            "-" if calibration is None else calibration.text(3),
+            "-" if correlation is None else correlation.text(2),
+        ]

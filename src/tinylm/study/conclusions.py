@@ -87,6 +87,12 @@ def signed(interval: Interval) -> str:
     return f"{'+' if interval.mean >= 0 else ''}{interval}"
 
 
+def sentence(parts: Sequence[str]) -> str:
+    """Parts with semicolons between them, as one sentence."""
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def excludes_zero(interval: Interval | None) -> bool:
     """Whether a 95 % interval excludes zero; not where it is of a single seed."""
     return interval is not None and interval.n > 1 and abs(interval.mean) > interval.half

@@ -10,6 +10,7 @@ from tinylm.core.seeds import torch_generator
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import MaskedLanguageModel, SequenceClassifier, initialise
 from tinylm.study.arms import tokens_per_update
+from tinylm.study.assembled import Distilled, OfCommittee
 from tinylm.study.finetuned import Candidate, Finetuned
 from tinylm.study.lab import Lab
 from tinylm.study.pretrained import Pretrained, view
@@ -32,6 +33,8 @@ _SMALL_BATCH = 32
 """Sequences of the calibration's batches, so that it stays short; time is taken to be in proportion."""
 _EVALUATIONS = 9 * 512
 """Sequences that a pre-training validates on: those of 8 validations and the first, held out and trained on."""
+_STUDENT_UPDATES = 3000
+"""The default of distillation."""
 _FORWARD_SHARE = 1 / 3
 """Of an update, the part that a forward pass takes."""
 
@@ -43,6 +46,12 @@ def seconds_of_run(run: Run, lab: Lab) -> float:
         return _pretraining_seconds(run, lab)
     if isinstance(run, Finetuned):
         return _finetuning_seconds(run, lab)
+    if isinstance(run, OfCommittee):
+        members = [tuned.typical() for tuned in run.members]
+        # A student has batches twice as large.
+        updates = 2 * (run.updates or _STUDENT_UPDATES) if isinstance(run, Distilled) else 0
+        again = sum(_finetuning_seconds(member, lab) for member in members)
+        return again + updates * _finetuning_pace(members[0], lab)[0]
     return 0.0
 
 

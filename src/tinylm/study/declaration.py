@@ -220,7 +220,7 @@ def parse_value(key: str, kind: Any, text: str) -> Any:
 
     Args:
         key: name of the field, for the message.
-        kind: int, float or str, one of them or None, or a tuple of one of them.
+        kind: int, float, str or bool, one of them or None, or a tuple of one of them.
         text: as it was written.
 
     Raises:
@@ -232,6 +232,10 @@ def parse_value(key: str, kind: Any, text: str) -> Any:
         kind = next(inner for inner in get_args(kind) if inner is not type(None))
     if get_origin(kind) is tuple:
         return tuple(parse_value(key, get_args(kind)[0], part.strip()) for part in text.split(",") if part.strip())
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise InputError(f"{key}={text!r} is neither true nor false; give one of them")
+        return text.lower() == "true"
     try:
         return kind(text.replace("_", "") if kind is int else text)
     except ValueError as error:

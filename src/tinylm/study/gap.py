@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tinylm.study.arms import SCRATCH
-from tinylm.study.conclusions import Comparison, finding
+from tinylm.study.conclusions import Comparison, finding, sentence
 from tinylm.study.declaration import Findings, Study
 from tinylm.study.figures import IntervalChart
 from tinylm.study.grid import Levels
@@ -84,7 +84,7 @@ class Gap(Study):
             for arm in self.arms
         ]
         return Findings(
-            "; ".join(comparison.sentence() for comparison in compared.values()) + ".",
+            sentence([comparison.sentence() for comparison in compared.values()]),
             [
                 Section("The gap", charts=charts),
                 Section("Differences", tables=[comparison.table() for comparison in compared.values()]),

@@ -26,6 +26,7 @@ from tinylm.tokens.vocabulary import corpus_tokenizer
 from tinylm.tokens.wordpiece import Tokenizer
 
 VOTES = "votes.npz"
+_EVERY_ROW = 10**9
 TRAINED_PIECES = 30_000
 """Of a vocabulary that is trained on the corpus."""
 
@@ -101,6 +102,10 @@ class Lab:
     def task(self, sample: Sample, seed: int) -> SampledTask:
         """The sample of a seed."""
         return _sampled(sample, self.data_dir, seed)
+
+    def unlabelled(self, sample: Sample, seed: int) -> tuple[str, ...]:
+        """All training texts of a task, sampled or not; their labels are not to be used."""
+        return _loaded(sample.task, self.data_dir, _EVERY_ROW, sample.test, seed).train.texts
 
     def task_facts(self, sample: Sample, seed: int) -> Facts:
         """What identifies a sample: a hash of its texts, with its name for people."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from tinylm.core.errors import InputError
 from tinylm.core.progress import Progress
 from tinylm.study.arms import SCRATCH, arm
-from tinylm.study.conclusions import POINTS, Comparison, finding
+from tinylm.study.conclusions import POINTS, Comparison, finding, sentence
 from tinylm.study.declaration import Findings, Study
 from tinylm.study.figures import IntervalChart, Point, ScatterChart
 from tinylm.study.finetuned import Finetuned, Tuned
@@ -132,9 +132,11 @@ class OverlapStudy(Study):
                 for row, gap in pairs
             ]
         best = _best_measure(correlations)
-        answer = "; ".join([most.sentence(), *(c.sentence() for c in larger)])
+        answers = [comparison.sentence() for comparison in (most, *larger)]
+        if best:
+            answers.append(f"the overlap that predicts the gap best is the one {best}")
         return Findings(
-            answer + (f"; the overlap that predicts the gap best is the one {best}." if best else "."),
+            sentence(answers),
             [
                 Section(
                     "Subsets compared",

@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from tinylm.study.lab import Lab
 from tinylm.study.report import Section, Table, write_report
 from tinylm.study.run import Run, name_of
 from tinylm.study.run_folders import RunFolders
-from tinylm.study.running import duration, results_of
+from tinylm.study.running import collect, duration, results_of
 from tinylm.study.studies import study_named
 
 RECORD = "study.json"
@@ -92,7 +93,7 @@ def write_pages(folder: Path) -> Findings:
         raise InputError(f"nothing of the study in {folder} is measured yet; run it with {record.command}")
     results.write(folder, _TABLE)
     found = study.findings(results)
-    entries = lab.store.entries(sorted({name_of(run, lab) for run in _resolved(study, lab)}))
+    entries = lab.store.entries(sorted(_stored_runs(study, lab)))
     how = _how_it_was_run(record, study, entries)
     sections = [*found.sections, *_paper(study, found), *_failed(record)]
     write_report(
@@ -144,17 +145,18 @@ def copy_results(folder: Path, to: Path) -> Path:
     return target
 
 
-def _resolved(study: Study, lab: Lab) -> Iterator[Run]:
-    """The runs of all cells, pre-training and searches included, that are known by now."""
+def _stored_runs(study: Study, lab: Lab) -> set[str]:
+    """Names of all runs that are known by now, pre-training and searches included."""
+    found: dict[Run, None] = {}
     for levels, seed in study.cells():
         for run in study.runs(levels, seed):
-            yield from (need for need in run.needs(lab))
-            try:
-                resolved = run.resolved(lab)
-            except FailedRunError:
-                continue
-            if resolved is not None:
-                yield resolved
+            collect(run, lab, found)
+    names = set()
+    for run in found:
+        # The settings of a run whose search failed, or is not done, are not known.
+        with suppress(FailedRunError, LookupError):
+            names.add(name_of(run, lab))
+    return names
 
 
 def _how_it_was_run(record: Record, study: Study, entries: Sequence[Mapping[str, Any]]) -> list[str]:

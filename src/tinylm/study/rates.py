@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from tinylm.study.conclusions import sentence
 from tinylm.study.declaration import Findings, Study
 from tinylm.study.figures import Estimate, IntervalChart
 from tinylm.study.grid import Facts, Levels
@@ -68,6 +69,6 @@ class Rates(Study):
         )
         chart = IntervalChart("Loss by rate and batch", "nats", estimates, zero=False)
         return Findings(
-            "; ".join(answers or ["nothing was measured"]) + ".",
+            sentence(answers or ["nothing was measured"]),
             [Section("Loss on documents in no subset", charts=[chart] if estimates else [], tables=[table])],
         )

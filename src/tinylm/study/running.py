@@ -61,7 +61,7 @@ def plan(study: Study, lab: Lab, progress: Progress) -> Plan:
     found: dict[Run, None] = {}
     for levels, seed in study.cells():
         for run in study.runs(levels, seed):
-            _collect(run, lab, found)
+            collect(run, lab, found)
     pending = [run for run in found if not _is_done(run, lab)]
     progress.start("timing some updates of each kind", len(pending), "runs")
     seconds = {}
@@ -149,12 +149,12 @@ def _do(run: Run, lab: Lab, progress: Progress) -> None:
     progress.say(f"{run.title}: {duration(time.perf_counter() - began)}{shown}")
 
 
-def _collect(run: Run, lab: Lab, found: dict[Run, None]) -> None:
-    """A run with all that it needs, each once."""
+def collect(run: Run, lab: Lab, found: dict[Run, None]) -> None:
+    """Add a run with all that it needs to `found`, each once."""
     if run in found:
         return
     for need in run.needs(lab):
-        _collect(need, lab, found)
+        collect(need, lab, found)
     if not run.repeats_a_need:
         found[run] = None
 

@@ -10,7 +10,7 @@ import numpy as np
 from tinylm.core.errors import InputError
 from tinylm.study.arms import SCRATCH, Length
 from tinylm.study.charts import Chart, Curve
-from tinylm.study.conclusions import POINTS, excludes_zero, finding, signed
+from tinylm.study.conclusions import POINTS, excludes_zero, finding, sentence, signed
 from tinylm.study.declaration import Findings, Study
 from tinylm.study.fits import fit_by_seed
 from tinylm.study.grid import Levels
@@ -90,7 +90,7 @@ class Size(Study):
         losses = results.table("pretraining_loss", ("shape", "arm", "regime"), "size", scale=1.0, digits=3)
         sizes = [f"{size:,}" for size in self.sizes]
         return Findings(
-            "; ".join(sentences or ["nothing was measured at two sizes"]).capitalize() + ".",
+            sentence(sentences or ["nothing was measured at two sizes"]),
             [
                 Section("Accuracy against size", charts=charts),
                 Section(

@@ -4,11 +4,12 @@ from tinylm.core.errors import InputError
 from tinylm.study.committee import Committee
 from tinylm.study.declaration import Study
 from tinylm.study.gap import Gap
+from tinylm.study.latency import Latency
 from tinylm.study.overlap import OverlapStudy
 from tinylm.study.rates import Rates
 from tinylm.study.size import Size
 
-STUDIES: dict[str, type[Study]] = {study.name: study for study in (Rates, Gap, Size, OverlapStudy, Committee)}
+STUDIES: dict[str, type[Study]] = {study.name: study for study in (Rates, Gap, Size, OverlapStudy, Committee, Latency)}
 
 
 def study_named(name: str) -> type[Study]:
