@@ -15,6 +15,7 @@ from tinylm.study.lab import Lab, Sample
 from tinylm.study.pretrained import view
 from tinylm.study.run import name_of
 from tinylm.study.run_folders import RunFolders
+from tinylm.study.shape import written_out
 from tinylm.study.shapes import scaled
 from tinylm.study.studies import STUDIES
 from tinylm.study.subsets import Subset, held_out_documents, take_documents
@@ -205,3 +206,18 @@ def test_task_tokens_are_those_of_the_training_part_alone(lab, text):
     drawn = lab.task(Sample("labels.csv"), 0)
     counted = lab.task_tokens("labels.csv", text, 0)
     assert counted.counts.sum() == TaskTokens.of(drawn.task.train.texts, lab.tokenizer(text)).counts.sum()
+
+
+def test_shapes_can_be_written_out():
+    shape = scaled("l2-w96-h6-f2-c3x8", 24, 1000)
+    assert (shape.layers, shape.hidden_size, shape.heads, shape.intermediate_size) == (2, 96, 6, 192)
+    assert (shape.front_end.kernels, shape.front_end.channels) == ((3,), 8)
+    assert scaled("l1-w64-h4-f4-dw5", 24, 1000).front_end.kernel == 5
+    with pytest.raises(InputError, match="no preset is called 'l1-w64'"):
+        scaled("l1-w64", 24, 1000)
+
+
+def test_written_out_shapes_have_heads_that_share_the_width():
+    point = {"layers": 1, "width": 96, "head": 64, "feed_forward": 4, "front_end": "-dw3"}
+    assert written_out(point) == "l1-w96-h1-f4-dw3"
+    assert written_out({**point, "head": 16}) == "l1-w96-h6-f4-dw3"

@@ -22,6 +22,7 @@ ROWS = {
     # Committees of 1 to 3 members from scratch and pre-trained, of 1 and of 2 at equal seconds, beside the deep model.
     # Three models with two kinds of weights, and tf-idf.
     "latency": 2 * (3 * 2 + 1),
+    "shape": 2 * 3,
     "committee": 2 * (2 * (2 * 3 + 1) + (2 * 1 + 1) + 2 * 2),
 }
 
@@ -106,7 +107,10 @@ def test_parquet_has_the_rows_of_the_csv(desk):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("gaps",), "no study is called 'gaps'; choose from rates, gap, size, overlap, committee, latency, recipe"),
+        (
+            ("gaps",),
+            "no study is called 'gaps'; choose from rates, gap, size, overlap, committee, latency, shape, recipe",
+        ),
         (("gap", "--set", "size=3"), "the study 'gap' has no 'size'; it has corpus, vocabulary"),
         (("gap", "--set", "width"), "--set takes key=value, not 'width'; its keys are corpus, vocabulary"),
         (("gap", "--set", "width=wide"), "width='wide' is not a whole number; give one"),
@@ -119,6 +123,7 @@ def test_parquet_has_the_rows_of_the_csv(desk):
         (("overlap", "--set", "documents=none"), "documents is none; the study `overlap` compares subsets"),
         (("latency", "--set", "baselines=bayes"), "'bayes' is not known; choose from tf-idf + linear SVM, fastText"),
         (("committee", "--set", "students=maybe"), "students='maybe' is neither true nor false; give one of them"),
+        (("shape", "--set", "trials=1"), "the study `shape` takes one arm and two trials or more"),
         (("size", "--set", "corpus=missing.txt"), "missing.txt is not there; give a file, folder or glob"),
         (("gap", "--scale", "huge"), 'Invalid value "huge" for --scale. Choose from: "smoke", "laptop", "paper"'),
     ],

@@ -13,7 +13,7 @@ import numpy as np
 from cyclopts import App, Parameter
 
 from tinylm.cli.commands import err, out, progress
-from tinylm.core.errors import InputError, TinyLMError
+from tinylm.core.errors import InputError, InterruptedByUserError, TinyLMError
 from tinylm.core.files import new_text_file
 from tinylm.core.runs import names_in
 
@@ -171,7 +171,7 @@ def study(
     dry_run: bool = False,
     retry: bool = False,
 ) -> None:
-    """Answer a question by a grid of runs: rates, gap, size, overlap, committee or latency.
+    """Answer a question by a grid of runs: rates, gap, size, overlap, committee, latency or shape.
 
     Each run is stored when it is measured and never run again: repeat the command to go on with a study that was
     stopped. Members that several studies have in common are trained once.
@@ -205,7 +205,10 @@ def study(
         return
     record = Record(name, scale, tuple(assignments), str(runs.resolve()), data_dir)
     record.save(folder)
-    failed = run_study(lab, planned, progress)
+    try:
+        failed = run_study(lab, planned, progress)
+    except InterruptedByUserError as error:
+        raise InterruptedByUserError(f"{error}; repeat the command to go on") from error
     record.with_failures(failed).save(folder)
     out.print(write_pages(folder).answer)
     out.print(f"The page is {folder / 'report.html'}, the table {folder / 'results.csv'}")
@@ -216,7 +219,7 @@ def study(
 
 
 studies = App(
-    name="study", help="Answer questions by many runs: rates, gap, size, overlap, committee, latency, recipe."
+    name="study", help="Answer questions by many runs: rates, gap, size, overlap, committee, latency, shape, recipe."
 )
 studies.default(study)
 studies.command(

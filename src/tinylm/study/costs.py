@@ -15,6 +15,7 @@ from tinylm.study.finetuned import Candidate, Finetuned
 from tinylm.study.lab import Lab
 from tinylm.study.pretrained import Pretrained, view
 from tinylm.study.run import Run
+from tinylm.study.shape import Trial
 from tinylm.study.subsets import take_documents
 from tinylm.tokens.encoded import EncodedTexts
 from tinylm.train.classification import Classification, ClassificationData, class_logits
@@ -52,6 +53,10 @@ def seconds_of_run(run: Run, lab: Lab) -> float:
         updates = 2 * (run.updates or _STUDENT_UPDATES) if isinstance(run, Distilled) else 0
         again = sum(_finetuning_seconds(member, lab) for member in members)
         return again + updates * _finetuning_pace(members[0], lab)[0]
+    if isinstance(run, Trial):
+        first = run.study.member("bert-1", run.task, run.seed)
+        # Each candidate of its search, and once more to be timed.
+        return run.study.seconds + (len(first.candidates) + 1) * _finetuning_seconds(first.typical(), lab)
     return 0.0
 
 

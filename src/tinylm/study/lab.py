@@ -109,9 +109,7 @@ class Lab:
 
     def task_facts(self, sample: Sample, seed: int) -> Facts:
         """What identifies a sample: a hash of its texts, with its name for people."""
-        drawn = self.task(sample, seed)
-        texts = task_fingerprint(drawn.task.labels, drawn.task.train, drawn.validation, drawn.task.test)
-        return {"task": sample.task, "labels": sample.labels, "texts": texts}
+        return {"task": sample.task, "labels": sample.labels, "texts": _texts_fingerprint(sample, self.data_dir, seed)}
 
     def task_tokens(self, task: str, text: Text, seed: int) -> TaskTokens:
         """Tokens of all training texts of a task, which overlap is measured with; the test part is not looked at."""
@@ -172,6 +170,12 @@ def _sampled(sample: Sample, data_dir: str | None, seed: int) -> SampledTask:
         )
     fingerprint = task_fingerprint(task.labels, train, task.test)
     return SampledTask(replace(task, train=train, fingerprint=fingerprint), validation)
+
+
+@lru_cache(maxsize=1024)
+def _texts_fingerprint(sample: Sample, data_dir: str | None, seed: int) -> str:
+    drawn = _sampled(sample, data_dir, seed)
+    return task_fingerprint(drawn.task.labels, drawn.task.train, drawn.validation, drawn.task.test)
 
 
 @lru_cache(maxsize=16)

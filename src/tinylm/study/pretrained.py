@@ -123,6 +123,7 @@ class Pretrained(Run):
         """Of the arm's first objective, in nats, with statistics of the whole corpus, so that subsets compare."""
         whole = lab.tokens(self.text)
         model = load_masked_language_model(lab.store.folder(name_of(self, lab)) / MODEL).eval()
+        model.to(join_processes().device)
         held_out = view(settings, whole, held_out_documents(whole), model.config.positions)
         statistics = TokenStatistics(tokenizer, whole.counts)
         workload = Pretraining("held-out loss", model, held_out, held_out, statistics, settings, validation_seed=0)

@@ -7,9 +7,12 @@ from tinylm.study.gap import Gap
 from tinylm.study.latency import Latency
 from tinylm.study.overlap import OverlapStudy
 from tinylm.study.rates import Rates
+from tinylm.study.shape import Shape
 from tinylm.study.size import Size
 
-STUDIES: dict[str, type[Study]] = {study.name: study for study in (Rates, Gap, Size, OverlapStudy, Committee, Latency)}
+STUDIES: dict[str, type[Study]] = {
+    study.name: study for study in (Rates, Gap, Size, OverlapStudy, Committee, Latency, Shape)
+}
 
 
 def study_named(name: str) -> type[Study]:
