@@ -108,5 +108,7 @@ def test_power_law_is_found_again():
     assert (found.limit, found.scale) == (pytest.approx(12, abs=0.05), pytest.approx(5, abs=0.05))
     fits, limit = fit_by_seed({0: {1: 17.0, 2: 14.5, 4: 13.2, 8: 12.6}, 1: {1: 18.0, 2: 15.5, 4: 14.2, 8: 13.6}})
     assert set(fits) == {0, 1} and limit.mean == pytest.approx((fits[0].limit + fits[1].limit) / 2)
-    with pytest.raises(InputError, match="three different quantities"):
-        fit_power_law([1, 2], [3.0, 2.0])
+    rising = fit_power_law([1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0])
+    assert (rising.limit, rising.scale) == (pytest.approx(2.5), 0), "an error that rises has no fall to extrapolate"
+    with pytest.raises(InputError, match="four different quantities"):
+        fit_power_law([1, 2, 3], [3.0, 2.0, 1.0])

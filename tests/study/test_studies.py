@@ -23,7 +23,7 @@ ROWS = {
     # Three models with two kinds of weights, and tf-idf.
     "latency": 2 * (3 * 2 + 1),
     "shape": 2 * 3,
-    "committee": 2 * (2 * (2 * 3 + 1) + (2 * 1 + 1) + 2 * 2),
+    "committee": 2 * (2 * (2 * 3 + 1) + (2 * 1 + 1) + (2 * 2 + 1)),
 }
 
 
@@ -77,6 +77,25 @@ def test_members_are_shared_between_studies(desk):
     facts = [json.loads((path / "result.json").read_text())["facts"] for path in desk.glob("s/runs/finetuned-*")]
     starts = {fact["start"] for fact in facts if fact["labels"] == 5} - {"scratch"}
     assert starts & {fact["start"] for fact in facts if fact["index"] == 0 and fact["labels"] is None}
+
+
+def test_runs_side_by_side_measure_what_they_do_one_by_one(desk, monkeypatch):
+    from tinylm.study import running
+
+    few = ("--set", "shapes=bert-1", "arms=default", "labels=none", "rates=1", "width=36")
+    stores = []
+    for name, short in (("serial", 1e9), ("parallel", -1.0)):
+        monkeypatch.setattr(running, "_SHORT_SECONDS", short)
+        ran = call("study", "gap", *DESK, *few, "-o", f"{name}/gap")
+        assert ran.code == 0, ran.err
+        entries = [json.loads(path.read_text()) for path in (desk / name / "runs").glob("*/result.json")]
+        stores.append(
+            {
+                json.dumps(entry["facts"]): {k: v for k, v in entry["measured"].items() if k != "seconds"}
+                for entry in entries
+            }
+        )
+    assert len(stores[0]) == 6 and stores[0] == stores[1]
 
 
 def test_report_makes_the_pages_again_and_an_index(desk):

@@ -74,10 +74,8 @@ class Committee(Study):
         }
 
     def includes(self, levels: Levels) -> bool:
-        """From scratch nothing is shared, and one deep model shares with none."""
-        if levels["regime"] == _TOKENS:
-            return True
-        return bool(levels["arm"] != SCRATCH and (levels["team"] != self.deep or levels["regime"] == _shared(1)))
+        """From scratch there are no seconds of pre-training to share."""
+        return bool(levels["regime"] == _TOKENS or levels["arm"] != SCRATCH)
 
     def runs(self, levels: Levels, seed: int) -> Sequence[Run]:
         """The members, and their student where there is one."""
@@ -92,7 +90,8 @@ class Committee(Study):
         if levels["regime"] != _TOKENS:
             assert self.seconds is not None
             count = next(count for count in self.split if _shared(count) == levels["regime"])
-            length = Length(seconds=self.seconds / count)
+            # The deep model has all the seconds to itself, whatever number of members it is set against.
+            length = Length(seconds=self.seconds / (1 if levels["team"] == self.deep else count))
         if levels["team"] == self.deep:
             count = 1
         members = []

@@ -32,25 +32,26 @@ _EXPONENTS = np.geomspace(0.02, _STEEPEST, 400)
 
 
 def fit_power_law(k: Sequence[float], values: Sequence[float]) -> PowerLaw:
-    """The least squares fit: for each exponent of a fine grid E and c are linear, and the best of all is taken.
+    """The least squares fit with E and c at least 0, which are linear for each exponent of a fine grid.
 
     Args:
         k: quantities above 0, such as numbers of members.
         values: what was measured at each, such as errors in per cent.
 
     Raises:
-        InputError: fewer than three different quantities, which three parameters need.
+        InputError: fewer than four different quantities: three fit anything.
     """
+    from scipy.optimize import nnls  # noqa: PLC0415
+
     x, y = np.asarray(k, dtype=np.float64), np.asarray(values, dtype=np.float64)
-    if len(np.unique(x)) < 3 or x.min() <= 0:
-        raise InputError("a power law needs values at three different quantities above 0; run more levels")
+    if len(np.unique(x)) < 4 or x.min() <= 0:
+        raise InputError("a power law needs values at four different quantities above 0; run more levels")
     best, least = PowerLaw(float(y.mean()), 0.0, 1.0), math.inf
     for exponent in _EXPONENTS:
         design = np.stack([np.ones_like(x), x**-exponent], axis=1)
-        solution, *_ = np.linalg.lstsq(design, y)
-        loss = float(np.square(design @ solution - y).sum())
+        solution, loss = nnls(design, y)
         if loss < least:
-            best, least = PowerLaw(float(solution[0]), float(solution[1]), float(exponent)), loss
+            best, least = PowerLaw(float(solution[0]), float(solution[1]), float(exponent)), float(loss)
     return best
 
 

@@ -25,6 +25,8 @@ from tinylm.study.run import Run
 
 TFIDF, FASTTEXT = "tf-idf + linear SVM", "fastText"
 _AS_IT_IS = "as it is"
+_NAMED = 16
+"""Points of a chart that have room for their names."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class Latency(Study):
                     "accuracy, %",
                     points,
                     log_x=True,
+                    named=len(points) <= _NAMED,
                 )
             )
             rows += [
