@@ -6,7 +6,7 @@ from study_fixtures import write_desk
 
 from tinylm.core.errors import InputError
 from tinylm.study.arms import Length, arm, tokens_per_update
-from tinylm.study.committee import Committee, error_correlation, hard_accuracy
+from tinylm.study.committee import Committee
 from tinylm.study.costs import seconds_of_run
 from tinylm.study.declaration import parse_value
 from tinylm.study.gap import Gap
@@ -19,6 +19,7 @@ from tinylm.study.shape import written_out
 from tinylm.study.shapes import scaled
 from tinylm.study.studies import STUDIES
 from tinylm.study.subsets import Subset, held_out_documents, take_documents
+from tinylm.study.votes import error_correlation, hard_accuracy
 from tinylm.tokens.overlap import TaskTokens
 
 DESK = ("corpus=notes.txt", "vocabulary=none", "tasks=labels.csv")

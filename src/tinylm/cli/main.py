@@ -15,7 +15,8 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from cyclopts.config import Dict
 
 from tinylm.cli.commands import COMMANDS, err, out, progress
-from tinylm.cli.questions import QUESTIONS, studies
+from tinylm.cli.overlap import overlap, select
+from tinylm.cli.questions import report, studies
 from tinylm.core.errors import InputError, InterruptedByUserError, MissingExtraError, TinyLMError
 from tinylm.core.extras import EXTRAS
 from tinylm.core.renamed import refuse_old_names
@@ -32,11 +33,12 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.meta.suppress_keyboard_interrupt = False
-for command in (*COMMANDS, *QUESTIONS):
+_COMMANDS = (*COMMANDS, overlap, select, report)
+for command in _COMMANDS:
     app.command(command)
 app.command(studies)
 
-_NAMES = (*(command.__name__ for command in (*COMMANDS, *QUESTIONS)), *studies.name)
+_NAMES = (*(command.__name__ for command in _COMMANDS), *studies.name)
 _RESUMABLE = tuple(command.__name__ for command in COMMANDS if "resume" in inspect.signature(command).parameters)
 
 

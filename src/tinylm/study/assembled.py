@@ -22,11 +22,12 @@ from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import load
 from tinylm.steps.distill import distill
 from tinylm.study.editions import EDITIONS
-from tinylm.study.finetuned import Finetuned, Tuned
+from tinylm.study.finetuned import Finetuned
 from tinylm.study.grid import Facts
 from tinylm.study.lab import Lab
 from tinylm.study.pretrained import MODEL
 from tinylm.study.run import Run, name_of
+from tinylm.study.tuned import Tuned
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Examples, Task
 from tinylm.train.settings import DistillSettings

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from tinylm.committee.voting import accuracy_by_size, vote
 from tinylm.core.errors import InputError
-from tinylm.core.seeds import numpy_generator
 from tinylm.study.arms import SCRATCH, Length
 from tinylm.study.assembled import Distilled
 from tinylm.study.charts import Chart, Curve, Reference
 from tinylm.study.conclusions import POINTS, Comparison, finding, sentence, signed
 from tinylm.study.declaration import Findings, Study
-from tinylm.study.finetuned import Tuned, scores
+from tinylm.study.finetuned import scores
 from tinylm.study.fits import fit_by_seed
 from tinylm.study.grid import Facts, Levels
 from tinylm.study.intervals import Interval, paired_difference
@@ -23,10 +21,10 @@ from tinylm.study.lab import Lab
 from tinylm.study.report import Section, Table
 from tinylm.study.results import SEED, Results
 from tinylm.study.run import Run
+from tinylm.study.tuned import Tuned
+from tinylm.study.votes import SUBSETS, error_correlation, hard_accuracy
 
 _TOKENS = "equal tokens a member"
-_SUBSETS = 60
-"""Committees of each size that are averaged, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +108,7 @@ class Committee(Study):
         votes, labels = np.stack([each["test"] for each in stored]), stored[0]["labels"].astype(np.int64)
         last = self.runs(levels, seed)[-1]
         student = (lab.measured(last.facts(lab)) or {}) if isinstance(last, Distilled) else {}
-        for size in accuracy_by_size(votes, labels, max_subsets=_SUBSETS):
+        for size in accuracy_by_size(votes, labels, max_subsets=SUBSETS):
             first = votes[: size.size]
             yield {
                 "members": size.size,
@@ -196,39 +194,6 @@ _MEASURES_HEAD = [
     *("task", "arm", "regime", "team"),
     *("soft, %", "hard, %", "student, %", "calibration error", "correlation of errors"),
 ]
-
-
-def hard_accuracy(votes: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], size: int) -> float:
-    """Mean accuracy of majority votes of `size` members, over some committees of so many.
-
-    Args:
-        votes: (members, texts, classes) probabilities.
-        labels: (texts,) true classes.
-        size: members of a committee. Among classes with equal votes the one of the highest mean probability wins.
-    """
-    members, _, classes = votes.shape
-    one_hot = np.eye(classes)[votes.argmax(2)]  # (members, texts, classes)
-    generator = numpy_generator(0, "hard committees", size)
-    accuracies = []
-    for _ in range(min(_SUBSETS, members) if size < members else 1):
-        chosen = generator.choice(members, size, replace=False)
-        counts = one_hot[chosen].sum(0) + votes[chosen].mean(0) / 2
-        accuracies.append(float(np.mean(counts.argmax(1) == labels)))
-    return float(np.mean(accuracies))
-
-
-def error_correlation(votes: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> float | None:
-    """Mean Pearson correlation, over pairs of members, of whether they are wrong; None where one is never or always.
-
-    Args:
-        votes: (members, texts, classes) probabilities, of two members or more.
-        labels: (texts,) true classes.
-    """
-    wrong = (votes.argmax(2) != labels).astype(np.float64)
-    if (wrong.std(axis=1) == 0).any():
-        return None
-    correlations = np.corrcoef(wrong)
-    return float(correlations[np.triu_indices(len(wrong), 1)].mean())
 
 
 def _shared(count: int) -> str:

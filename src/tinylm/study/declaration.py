@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, ge
 
 from tinylm.core.errors import InputError
 from tinylm.study.arms import SCRATCH, Length
-from tinylm.study.finetuned import Candidate, Finetuning, FromScratch, Start, Tuned
+from tinylm.study.finetuned import Candidate, Finetuning, FromScratch, Start
 from tinylm.study.grid import Facts, Levels
 from tinylm.study.lab import Lab, Sample, Text
 from tinylm.study.pretrained import Pretrained
@@ -21,6 +21,7 @@ from tinylm.study.report import Section
 from tinylm.study.results import Results
 from tinylm.study.run import Run
 from tinylm.study.subsets import Subset
+from tinylm.study.tuned import Tuned
 from tinylm.text.known import lasting
 
 Scale = Literal["smoke", "laptop", "paper"]

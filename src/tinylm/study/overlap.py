@@ -1,65 +1,25 @@
 """Study `overlap`: does it help to pre-train on documents that have the task's tokens, and which overlap tells?"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from tinylm.core.errors import InputError
-from tinylm.core.progress import Progress
-from tinylm.study.arms import SCRATCH, arm
+from tinylm.study.arms import SCRATCH
 from tinylm.study.conclusions import POINTS, Comparison, finding, sentence
 from tinylm.study.declaration import Findings, Study
 from tinylm.study.figures import IntervalChart, Point, ScatterChart
-from tinylm.study.finetuned import Finetuned, Tuned
 from tinylm.study.grid import Facts, Levels
 from tinylm.study.intervals import Interval, rank_correlation
-from tinylm.study.lab import Lab, Sample
-from tinylm.study.pretrained import Pretrained
+from tinylm.study.lab import Lab
+from tinylm.study.overlap_runs import Overlapped, SameSettings
 from tinylm.study.report import Section, Table
 from tinylm.study.results import SEED, Results
 from tinylm.study.run import Run
 from tinylm.study.subsets import Subset
-from tinylm.tokens.overlap import count_tokens, overlap
-from tinylm.tokens.selection import READ
 
 _NONE, _RANDOM, _MOST, _LEAST = "none", "random", "most", "least"
 _MEASURES = {"types": "by token type", "frequency": "weighted by frequency", "idf": "weighted by idf"}
-
-
-@dataclass(frozen=True)
-class Overlapped(Run):
-    """Overlap of what a member is pre-trained on with a task; measured in shares, 0 to 1, `types` and so on."""
-
-    member: Pretrained
-    task: str
-
-    @property
-    def title(self) -> str:
-        """See `Run`."""
-        return f"overlap of {self.member.subset.title} with {self.task}, seed {self.member.seed}"
-
-    def facts(self, lab: Lab) -> Facts:
-        """See `Run`."""
-        return {
-            "kind": "overlap",
-            "edition": 1,
-            **lab.text_facts(self.member.text),
-            "subset": asdict(self.member.subset),
-            "read": self._read(),
-            "seed": self.member.seed,
-            "of": lab.task_facts(Sample(self.task), self.member.seed),
-        }
-
-    def measure(self, lab: Lab, progress: Progress) -> Facts:
-        """See `Run`."""
-        del progress
-        counts = count_tokens(self.member.tokens(lab), length=self._read())
-        task = lab.task_tokens(self.task, self.member.text, self.member.seed)
-        return {f"overlap_{name}": share for name, share in asdict(overlap(task, counts)).items()}
-
-    def _read(self) -> int | None:
-        """Tokens of a document that the member sees."""
-        return READ if arm(self.member.arm).sequences == "truncated" else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,44 +142,6 @@ class OverlapStudy(Study):
             **{f"random x {times}": Subset(self.documents * times) for times in self.times},
             **{f"without {share:.0%}": Subset(self.documents, "without", task, share) for share in self.kept_out},
         }
-
-
-@dataclass(frozen=True)
-class SameSettings(Run):
-    """A member fine-tuned with the settings that the search of another member found."""
-
-    start: Pretrained
-    searched: Tuned
-
-    @property
-    def title(self) -> str:
-        """See `Run`."""
-        return self.typical().title
-
-    def typical(self) -> Finetuned:
-        """See `Run`."""
-        return replace(self.searched.with_candidate(self.searched.candidates[0]), start=self.start)
-
-    def needs(self, lab: Lab) -> Sequence[Run]:
-        """See `Run`."""
-        del lab
-        return [self.start, *self.searched.search()]
-
-    def resolved(self, lab: Lab) -> Run | None:
-        """See `Run`."""
-        found = self.searched.resolved(lab)
-        return None if found is None else replace(found, start=self.start)
-
-    def facts(self, lab: Lab) -> Facts:
-        """See `Run`."""
-        run = self.resolved(lab)
-        if run is None:
-            raise LookupError(f"the search of {self.title} is not done")
-        return run.facts(lab)
-
-    def measure(self, lab: Lab, progress: Progress) -> Facts:
-        """Never called: the run that it stands for is measured."""
-        raise NotImplementedError
 
 
 def _gaps(results: Results) -> list[tuple[Mapping[str, Any], float]]:

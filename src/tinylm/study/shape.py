@@ -14,13 +14,13 @@ from tinylm.study.assembled import Timed
 from tinylm.study.conclusions import POINTS, sentence, signed
 from tinylm.study.declaration import Findings, Study
 from tinylm.study.figures import Point, ScatterChart
-from tinylm.study.finetuned import Tuned
 from tinylm.study.grid import Facts, Levels
 from tinylm.study.intervals import paired_difference
 from tinylm.study.lab import Lab
 from tinylm.study.report import Section, Table
 from tinylm.study.results import SEED, Results
 from tinylm.study.run import Run
+from tinylm.study.tuned import Tuned
 
 _FRONT_ENDS = ("", "-dw3", "-dw5", "-c3x8")
 _HEADS_OF = (8, 16, 32, 64)
