@@ -7,7 +7,7 @@ training keeps checkpoints.
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,6 +17,7 @@ from tinylm.study.costs import seconds_of_run
 from tinylm.study.declaration import Study
 from tinylm.study.grid import FailedRunError
 from tinylm.study.lab import Lab
+from tinylm.study.pace import Quiet, StudyProgress, duration
 from tinylm.study.results import SEED, Results
 from tinylm.study.run import Run, name_of
 
@@ -87,15 +88,15 @@ def run_study(lab: Lab, planned: Plan, progress: Progress) -> dict[str, str]:
         InputError: bad data.
         InterruptedByUserError: Ctrl-C or SIGTERM came.
     """
-    clock = _Clock(planned, time.perf_counter())
-    tried: set[str] = set()
+    shown, tried = StudyProgress(progress, planned.seconds, len(planned.runs)), set[str]()
     while ready := _ready(planned.runs, lab, tried):
         for together in _rounds(ready):
-            progress.say(clock.line(lab, len(together)))
-            jobs = [partial(_do, run, lab) for run in together]
-            short = sum(planned.seconds.get(run, 0.0) for run in together) < _SHORT_SECONDS
-            run_side_by_side("runs", "runs", jobs, progress, short=short or together[0].alone)
-        tried.update(name_of(run, lab) for run in ready)
+            jobs = [partial(_do, run, lab) for run in together.values()]
+            seconds = sum(planned.seconds.get(run, 0.0) for run in together)
+            alone = any(run.alone for run in together)
+            shown.begin([run for run in planned.pending if not _is_done(run, lab)], len(together), alone=alone)
+            run_side_by_side("runs", "runs", jobs, shown, short=alone or seconds < _SHORT_SECONDS)
+        tried.update(name_of(run, lab) for run in ready.values())
     return dict(_failures(planned.runs, lab))
 
 
@@ -111,37 +112,11 @@ def results_of(study: Study, lab: Lab) -> Results:
     return Results(rows, tuple(study.factors()))
 
 
-def duration(seconds: float) -> str:
-    """A duration for people."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-@dataclass(frozen=True)
-class _Clock:
-    """How far a study is, and how long the rest will take at the pace of what was run since it began."""
-
-    planned: Plan
-    began: float
-
-    def line(self, lab: Lab, running: int) -> str:
-        left = [run for run in self.planned.pending if not _is_done(run, lab)]
-        total = sum(self.planned.seconds.values())
-        to_go = sum(self.planned.seconds.get(run, 0.0) for run in left)
-        spent = time.perf_counter() - self.began
-        if 0 < to_go < total and spent > 1:
-            to_go *= spent / (total - to_go)
-        done = len(self.planned.runs) - len(left)
-        return f"{done} runs done, {running} running, {max(0, len(left) - running)} to go; about {duration(to_go)} left"
-
-
 def _do(run: Run, lab: Lab, progress: Progress) -> None:
     """Measure a run and store it; one that fails is stored with its reason."""
     began = time.perf_counter()
     try:
-        found = lab.store.measure(run.facts(lab), partial(run.measure, lab, _Quiet(progress, run.title)))
+        found = lab.store.measure(run.facts(lab), partial(run.measure, lab, Quiet(progress, run.title)))
     except FailedRunError as error:
         progress.say(f"warning: {run.title} failed: {error}")
         return
@@ -170,9 +145,9 @@ def _is_done(run: Run, lab: Lab) -> bool:
     return entry is not None and ("measured" in entry or not lab.store.retry)
 
 
-def _ready(runs: Iterable[Run], lab: Lab, tried: set[str]) -> list[Run]:
-    """Runs to be done whose needs are all measured."""
-    ready: dict[str, Run] = {}
+def _ready(runs: Iterable[Run], lab: Lab, tried: set[str]) -> dict[Run, Run]:
+    """Planned runs to be done whose needs are all measured, and what each stands for."""
+    ready: dict[str, tuple[Run, Run]] = {}
     for run in runs:
         try:
             resolved = run.resolved(lab)
@@ -182,16 +157,16 @@ def _ready(runs: Iterable[Run], lab: Lab, tried: set[str]) -> list[Run]:
             continue
         name = name_of(resolved, lab)
         if name not in tried and all(lab.measured(need.facts(lab)) for need in resolved.needs(lab)):
-            ready.setdefault(name, resolved)
-    return list(ready.values())
+            ready.setdefault(name, (run, resolved))
+    return dict(ready.values())
 
 
-def _rounds(ready: Sequence[Run]) -> Iterator[list[Run]]:
+def _rounds(ready: Mapping[Run, Run]) -> Iterator[dict[Run, Run]]:
     """Those that may go side by side together, then those that go alone one by one."""
-    together = [run for run in ready if not run.alone]
+    together = {run: resolved for run, resolved in ready.items() if not run.alone}
     if together:
         yield together
-    yield from ([run] for run in ready if run.alone)
+    yield from ({run: resolved} for run, resolved in ready.items() if run.alone)
 
 
 def _failures(runs: Iterable[Run], lab: Lab) -> Iterator[tuple[str, str]]:
@@ -211,15 +186,3 @@ def _failures(runs: Iterable[Run], lab: Lab) -> Iterator[tuple[str, str]]:
 def _kind(run: Run) -> str:
     name = type(run.typical()).__name__
     return {"Pretrained": "pre-training", "Finetuned": "fine-tuning"}.get(name, name.lower())
-
-
-class _Quiet:
-    """Progress that passes on how far a run is and its warnings, and leaves its other messages out."""
-
-    def __init__(self, progress: Progress, title: str) -> None:
-        self.start, self.update, self.finish = progress.start, progress.update, progress.finish
-        self._say, self._title = progress.say, title
-
-    def say(self, message: str) -> None:
-        if message.startswith("warning"):
-            self._say(f"{message} ({self._title})")
