@@ -36,4 +36,4 @@ def test_question_from_outside(tmp_path, monkeypatch):
     lab = Lab(RunFolders(tmp_path / "runs"))
     assert run_study(lab, plan(study, lab, Silent()), Silent()) == {}
     results = results_of(study, lab)
-    assert len(results.rows) == 4 and "Bert-6 minus bert-1: " in study.findings(results).answer
+    assert len(results.rows) == 4 and "The difference bert-6 minus bert-1 is " in study.findings(results).answer

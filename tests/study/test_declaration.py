@@ -1,5 +1,7 @@
 """Settings of studies, their members and samples."""
 
+import re
+
 import numpy as np
 import pytest
 from study_fixtures import write_desk
@@ -50,6 +52,13 @@ def test_study_settings_are_changed_by_key_and_value():
     study = Gap.at("laptop", ["labels=5,none", "rates=0.5,2", "vocabulary=none", "documents=10_000", "epochs=2.5"])
     assert (study.labels, study.rates, study.vocabulary, study.documents) == ((5, None), (0.5, 2.0), None, 10_000)
     assert (study.epochs, study.tokens) == (2.5, None), "passes take the place of tokens"
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_study_prints_settings_as_set_takes_them(name):
+    study = STUDIES[name].at("laptop")
+    given = [part for part in re.findall(r"(\w+=.*?)(?= \w+=|$)", study.settings_line()) if part != "epochs=none"]
+    assert STUDIES[name].at("laptop", given) == study
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_comparison_is_of_all_combinations_and_says_how_many_exclude_zero():
     raw = [p_value(difference.interval) for difference in found.differences]
     assert found.adjusted == pytest.approx([2 * min(raw)] * 2)
     assert found.sentence() == (
-        "new minus old: +4.8 ± 1.9 (3) points, the mean of 2 comparison(s), "
+        "the difference new minus old is +4.8 ± 1.9 (3) points, the mean of 2 comparison(s), "
         "2 of which exclude zero after Holm's correction"
     )
     assert found.table().rows[0] == ["hard", "+4.8 ± 1.9 (3)", f"{2 * raw[0]:.3f}"]
@@ -68,7 +68,7 @@ def test_comparison_leaves_out_a_seed_that_lacks_a_combination():
 
 
 def test_comparison_of_what_was_not_measured_says_so():
-    assert Comparison.of(results(), "arm", "newer", "old").sentence() == "newer minus old: nothing was measured of both"
+    assert Comparison.of(results(), "arm", "newer", "old").sentence() == "of newer minus old nothing was measured"
 
 
 def test_finding_is_reproduced_where_its_interval_is_clear_of_zero_on_its_side():

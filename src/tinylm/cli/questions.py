@@ -18,20 +18,21 @@ def report(folder: Path, /, *, to: Path | None = None) -> None:
 
     Args:
         folder: what `tinylm study -o` wrote, or a folder of such folders, which then gets an index.
-        to: also copy report.md, its figures and results.csv to a folder of the study's name in this one.
+        to: also copy report.md, its figures and results.csv into this folder, with a folder for each study.
     """
     from tinylm.study.pages import RECORD, copy_results, write_index, write_pages
 
     if (folder / RECORD).is_file():
         out.print(write_pages(folder).answer)
-        folders = [folder]
+        parent, names = folder.parent, [folder.name]
     else:
-        folders = [folder / name for name in write_index(folder)]
-        out.print(f"{folder / 'README.md'} lists {len(folders)} studies")
-    for each in folders:
-        out.print(f"{each / 'report.html'}")
-        if to is not None:
-            out.print(f"{copy_results(each, to)}")
+        parent, names = folder, write_index(folder)
+        out.print(f"{folder / 'README.md'} lists {len(names)} studies")
+    for name in names:
+        out.print(f"The page is {parent / name / 'report.html'}")
+    if to is not None:
+        copy_results(parent, names, to)
+        out.print(f"The results are copied to {to}")
 
 
 def study(
@@ -45,6 +46,7 @@ def study(
     data_dir: str | None = None,
     dry_run: bool = False,
     retry: bool = False,
+    ray: bool = False,
 ) -> None:
     """Answer a question by a grid of runs: rates, gap, size, overlap, committee, latency or shape.
 
@@ -60,6 +62,7 @@ def study(
         data_dir: folder of data sets known by name, else that of TINYLM_DATA.
         dry_run: print the runs, their number and the time that they will take, and run none.
         retry: run failed runs again.
+        ray: do the runs as tasks of the Ray cluster of RAY_ADDRESS, or of one that is started on this machine.
     """
     from tinylm.study.lab import Lab
     from tinylm.study.pages import RECORD, Record, write_pages
@@ -77,11 +80,12 @@ def study(
     planned = plan(asked, lab, progress)
     if dry_run:
         out.print("\n".join(planned.lines()))
+        out.print(f"settings: {asked.settings_line()}")
         return
     record = Record(name, scale, tuple(assignments), str(runs.resolve()), data_dir)
     record.save(folder)
     try:
-        failed = run_study(lab, planned, progress)
+        failed = run_study(lab, planned, progress, ray=ray)
     except InterruptedByUserError as error:
         raise InterruptedByUserError(f"{error}; repeat the command to go on") from error
     record.with_failures(failed).save(folder)

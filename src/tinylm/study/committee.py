@@ -54,8 +54,8 @@ class Committee(Study):
     """Shapes of the members of a committee, which take turns; with + between them."""
     members: int = 12
     """Of the largest committee, where all have the same number of tokens."""
-    students: bool = True
-    """Also distil the largest committees with equal tokens into one member each."""
+    students: tuple[str, ...] = ("bert-1",)
+    """Teams whose largest pre-trained committees are also distilled into one member each, with equal tokens."""
     seconds: float | None = None
     """Pre-training of all members together, where committees are compared at equal seconds; left out when none."""
     split: tuple[int, ...] = (1, 2, 4, 8)
@@ -78,7 +78,7 @@ class Committee(Study):
     def runs(self, levels: Levels, seed: int) -> Sequence[Run]:
         """The members, and their student where there is one."""
         members = self._members(levels, seed)
-        if not self.students or levels["regime"] != _TOKENS or len(members) == 1:
+        if levels["team"] not in self.students or levels["regime"] != _TOKENS or levels["arm"] == SCRATCH:
             return members
         return [*members, Distilled(members, self.updates, self.precision)]
 
@@ -123,8 +123,8 @@ class Committee(Study):
     def findings(self, results: Results) -> Findings:
         """The largest committees against the deep model; curves, their limits; the parts of the gain."""
         largest = Results([row for row in results.rows if row["members"] == _largest(results, row)], results.factors)
-        against = [Comparison.of(largest, "team", team, self.deep) for team in self.teams]
-        equal = [Comparison.of(largest.where(regime=_TOKENS), "team", team, self.deep) for team in self.teams]
+        pretrained = Results([row for row in largest.rows if row["arm"] != SCRATCH], results.factors)
+        against = [Comparison.of(pretrained, "team", team, self.deep) for team in self.teams]
         charts, limits = [], []
         for task, arm in results.levels("task", "arm"):
             here = results.where(task=task, arm=arm, regime=_TOKENS)
@@ -136,7 +136,13 @@ class Committee(Study):
                 charts.append(Chart(f"{task}, {arm}", "members", "accuracy, %", curves, level))
             limits += [[task, arm, team, *_limit(here.where(team=team))] for team in self.teams]
         return Findings(
-            sentence([f"{c.sentence()} (committees of {self.members}, equal tokens a member)" for c in equal]),
+            sentence(
+                [
+                    f"{Comparison.of(pretrained.where(regime=_TOKENS), 'team', team, self.deep).sentence()} "
+                    f"(committees of {self.members}, equal tokens a member)"
+                    for team in self.teams
+                ]
+            ),
             [
                 Section("Accuracy against members", charts=charts),
                 Section("Committees against the deep model", tables=[c.table() for c in against if c.differences]),
@@ -167,8 +173,12 @@ class Committee(Study):
                 ),
             ],
             " ".join(
-                finding(f"A committee of {team} is better than {self.deep}", c.overall)
-                for team, c in zip(self.teams, equal, strict=True)
+                finding(
+                    f"A committee of {team} is better than {self.deep} at {regime}",
+                    Comparison.of(pretrained.where(regime=regime), "team", team, self.deep).overall,
+                )
+                for team in self.teams
+                for (regime,) in pretrained.levels("regime")
             ),
         )
 

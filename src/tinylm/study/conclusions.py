@@ -58,11 +58,11 @@ class Comparison:
     def sentence(self, unit: str = "points") -> str:
         """The overall difference with its interval, and how many of the differences exclude zero."""
         if self.overall is None:
-            return f"{self.name}: nothing was measured of both"
+            return f"of {self.name} nothing was measured"
         clear = sum(p < _LEVEL for p in self.adjusted)
         return (
-            f"{self.name}: {signed(self.overall)} {unit}, the mean of {len(self.differences)} comparison(s), "
-            f"{clear} of which exclude zero after Holm's correction"
+            f"the difference {self.name} is {signed(self.overall)} {unit}, the mean of {len(self.differences)} "
+            f"comparison(s), {clear} of which exclude zero after Holm's correction"
         )
 
     def table(self, unit: str = "points") -> Table:

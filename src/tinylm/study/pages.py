@@ -24,7 +24,7 @@ from tinylm.study.running import collect, results_of
 from tinylm.study.studies import study_named
 
 RECORD = "study.json"
-_PAGE, _MARKDOWN, _TABLE = "report.html", "report.md", "results"
+_PAGE, _MARKDOWN, _TABLE, _INDEX = "report.html", "report.md", "results", "README.md"
 _READING = "Mean over seeds ± half of its 95 % t interval (number of seeds); differences are paired by seed."
 
 
@@ -111,7 +111,7 @@ def write_pages(folder: Path) -> Findings:
 
 
 def write_index(folder: Path) -> list[str]:
-    """Write the pages of all studies in a folder, and `README.md` with a line for each.
+    """Write the pages of all studies in a folder, and an index with a line for each.
 
     Returns:
         Names of their folders.
@@ -129,21 +129,25 @@ def write_index(folder: Path) -> list[str]:
         answer = write_pages(folder / name).answer
         question = study_named(Record.read(folder / name).study).question
         lines.append(f"| [{_cell(question)}]({name}/{_MARKDOWN}) | {_cell(answer)} |\n")
-    write_text(folder / "README.md", "".join(lines))
+    write_text(folder / _INDEX, "".join(lines))
     return names
 
 
-def copy_results(folder: Path, to: Path) -> Path:
-    """Copy what belongs into a project of a study's folder: report.md, its figures, and results.csv.
+def copy_results(folder: Path, names: Sequence[str], to: Path) -> None:
+    """Copy what belongs into a project: report.md, its figures and results.csv of studies, and their index.
 
-    Returns:
-        The folder that was written, `to` with the name of the study.
+    Args:
+        folder: of the studies.
+        names: of their folders.
+        to: folder to write, with a folder for each study.
     """
-    target = to / Record.read(folder).study
-    target.mkdir(parents=True, exist_ok=True)
-    for path in [folder / _MARKDOWN, folder / f"{_TABLE}.csv", *folder.glob("figure-*.svg")]:
-        shutil.copyfile(path, target / path.name)
-    return target
+    for name in names:
+        (to / name).mkdir(parents=True, exist_ok=True)
+        made = folder / name
+        for path in [made / _MARKDOWN, made / f"{_TABLE}.csv", *made.glob("figure-*.svg")]:
+            shutil.copyfile(path, to / name / path.name)
+    if (folder / _INDEX).is_file():
+        shutil.copyfile(folder / _INDEX, to / _INDEX)
 
 
 def _stored_runs(study: Study, lab: Lab) -> set[str]:

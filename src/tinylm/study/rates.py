@@ -59,7 +59,7 @@ class Rates(Study):
             best = min(results.where(arm=arm).rows, key=lambda row: row["loss"])
             knowing = best["unigram_entropy"]
             answers.append(
-                f"{arm} has its lowest loss on held-out documents, {best['loss']:.3f} nats, at a rate of "
+                f"the arm {arm} has its lowest loss on held-out documents, {best['loss']:.3f} nats, at a rate of "
                 f"{best['learning_rate']:.1e} ({best['rate']:g} times the default) with batches of {best['batch']}; "
                 f"knowing token frequencies alone gives {knowing:.3f}"
             )

@@ -17,6 +17,7 @@ from tinylm.study.costs import seconds_of_run
 from tinylm.study.declaration import Study
 from tinylm.study.grid import FailedRunError
 from tinylm.study.lab import Lab
+from tinylm.study.on_ray import run_on_ray
 from tinylm.study.pace import Quiet, StudyProgress, duration
 from tinylm.study.results import SEED, Results
 from tinylm.study.run import Run, name_of
@@ -73,13 +74,14 @@ def plan(study: Study, lab: Lab, progress: Progress) -> Plan:
     return Plan(list(found), pending, seconds)
 
 
-def run_study(lab: Lab, planned: Plan, progress: Progress) -> dict[str, str]:
+def run_study(lab: Lab, planned: Plan, progress: Progress, *, ray: bool = False) -> dict[str, str]:
     """Do what is not stored yet.
 
     Args:
         lab: where runs are made; its store says whether failed runs are tried again.
         planned: the runs.
         progress: receives how far it is.
+        ray: do them as tasks of a Ray cluster; runs that go alone are still done here.
 
     Returns:
         The reasons of runs that failed, or could not be begun since one that they need failed, by their titles.
@@ -95,7 +97,10 @@ def run_study(lab: Lab, planned: Plan, progress: Progress) -> dict[str, str]:
             seconds = sum(planned.seconds.get(run, 0.0) for run in together)
             alone = any(run.alone for run in together)
             shown.begin([run for run in planned.pending if not _is_done(run, lab)], len(together), alone=alone)
-            run_side_by_side("runs", "runs", jobs, shown, short=alone or seconds < _SHORT_SECONDS)
+            if ray and not alone:
+                run_on_ray(jobs, shown)
+            else:
+                run_side_by_side("runs", "runs", jobs, shown, short=alone or seconds < _SHORT_SECONDS)
         tried.update(name_of(run, lab) for run in ready.values())
     return dict(_failures(planned.runs, lab))
 
