@@ -231,3 +231,23 @@ def test_written_out_shapes_have_heads_that_share_the_width():
     point = {"layers": 1, "width": 96, "head": 64, "feed_forward": 4, "front_end": "-dw3"}
     assert written_out(point) == "l1-w96-h1-f4-dw3"
     assert written_out({**point, "head": 16}) == "l1-w96-h6-f4-dw3"
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "train", "validation", "test"),
+    [
+        ("ag_news", None, 1001, 50, 1000),
+        ("dbpedia_14", None, 101, 50, 100),
+        ("dbpedia_14", 5, 6, 50, 100),
+        # FewRel has no row beyond the paper's sample.
+        ("fewrel", None, 580, 50, 70),
+        ("fewrel", 20, 21, 50, 70),
+    ],
+)
+def test_samples_of_the_papers_tasks_have_the_papers_sizes(data, tmp_path, task, labels, train, validation, test):
+    drawn = Lab(RunFolders(tmp_path), str(data)).task(Sample(task, labels), 1)
+    parts = (drawn.task.train, drawn.validation, drawn.task.test)
+    for part, expected in zip(parts, (train, validation, test), strict=True):
+        counts = np.bincount(part.labels)
+        assert counts.max() == expected and counts.min() >= 0.98 * expected
+    assert not set(drawn.validation.texts) & {*drawn.task.train.texts, *drawn.task.test.texts}

@@ -143,7 +143,7 @@ def _tokens(text: Text, data_dir: str | None) -> TokenFile:
     return tokenise(_corpus(text.corpus, data_dir), _tokenizer(text, data_dir))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _loaded(task: str, data_dir: str | None, train: int | None, test: int | None, seed: int) -> Task:
     return load_task(task, data_dir=data_dir, train_per_label=train, test_per_label=test, seed=seed)
 
@@ -156,7 +156,9 @@ def _sampled(sample: Sample, data_dir: str | None, seed: int) -> SampledTask:
     drawn = None if most is None else most + 1 + sample.validation
     task = _loaded(sample.task, data_dir, drawn, sample.test, seed)
     counts = Counter(task.train.labels.tolist())
-    shares = {label: max(1, min(sample.validation, count // 5)) for label, count in counts.items()}
+    # Rows beyond the training sample are free; of a task that has none left, a fifth is spared.
+    spare = {label: max(count // 5, 0 if most is None else count - most - 1) for label, count in counts.items()}
+    shares = {label: max(1, min(sample.validation, spare[label])) for label in counts}
     held = choose_whole_groups(task.train.labels, task.train.texts, shares, seed)
     validation, rest = task.train.take(np.flatnonzero(held)), task.train.take(np.flatnonzero(~held))
     wanted = most if sample.labels is None else sample.labels
