@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -54,8 +55,12 @@ def test_chart_as_svg_is_of_fixed_size_and_readable_on_white(chart):
 
 
 def test_named_points_have_their_names_in_the_svg():
-    named = svg(ScatterChart("Frontier", "ms", "%", SCATTER.points, named=True))
+    named = svg(replace(SCATTER, points=[replace(SCATTER.points[0], named=True)]))
     assert "a &lt;b&gt;</text>" in named and "a &lt;b&gt;</text>" not in svg(SCATTER)
+
+
+def test_svg_has_a_legend_which_the_page_has_beside_the_chart():
+    assert ">theirs</text>" in svg(SCATTER) and ">default</text>" in svg(INTERVALS)
 
 
 def test_curve_with_zero_on_a_symlog_axis_is_drawn():

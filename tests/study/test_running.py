@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tinylm.core.errors import InputError
 from tinylm.core.progress import Silent
 from tinylm.study.grid import run_name
 from tinylm.study.lab import Lab
@@ -94,6 +95,14 @@ def test_a_run_that_fails_again_is_tried_once(lab):
     RAN.clear()
     do(Lab(RunFolders(lab.store.file, retry=True)), A)
     assert RAN == ["a"]
+
+
+def test_a_damaged_result_is_named(lab):
+    path = lab.store.folder(name_of(A, lab)) / RESULT
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"result\.json is no result of a run .*; remove .* and run again"):
+        do(lab, A)
 
 
 def test_progress_says_how_many_are_done_running_and_to_go(lab, heard):

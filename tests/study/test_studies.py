@@ -8,7 +8,7 @@ import pytest
 from cli_fixtures import call
 from study_fixtures import DESK, write_desk
 
-from tinylm.study.pages import RECORD
+from tinylm.study.pages import RECORD, Record
 from tinylm.study.studies import STUDIES
 
 pytestmark = pytest.mark.slow
@@ -160,6 +160,18 @@ def test_study_refuses_a_folder_of_something_else(desk):
     (desk / "letters" / "a.txt").write_text("mine")
     ran = call("study", "gap", *DESK, "-o", "letters")
     assert (ran.code, ran.error) == (2, "letters holds something else (a.txt); choose a new folder")
+
+
+def test_report_of_a_study_without_results_says_how_to_run_it(desk):
+    (desk / "empty").mkdir()
+    Record("gap", "smoke", ("corpus=notes.txt", "vocabulary=none", "tasks=labels.csv"), str(desk / "none")).save(
+        desk / "empty"
+    )
+    ran = call("report", "empty")
+    command = (
+        "tinylm study gap --scale smoke --set corpus=notes.txt --set vocabulary=none --set tasks=labels.csv -o gap"
+    )
+    assert (ran.code, ran.error) == (2, f"nothing of the study in empty is measured yet; run it with {command}")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ COLOURS = ("#3b7dd8", "#cf6a1e", "#2e9469", "#b95aa8", "#7f6ad6", "#d04a52", "#2
 
 _SVG_WIDTH = 640
 _SVG_TEXT = "#333333"
+# Fonts of a browser may be wider than those that the labels are measured with.
+_SVG_PADDING = {"left": 28, "right": 16, "top": 12, "bottom": 12}
 
 
 @dataclass(frozen=True)
@@ -192,11 +194,31 @@ def svg(chart: Figure) -> str:
     except ImportError as error:
         raise MissingExtraError("study", "A chart") from error
 
-    spec = _spec(chart, width=_SVG_WIDTH, height=chart.height, background="white")
+    spec = _spec(chart, width=_SVG_WIDTH, height=chart.height, background="white") | {"padding": _SVG_PADDING}
+    _show_legends(spec)
     fixed = json.dumps(spec).replace("currentColor", _SVG_TEXT).replace("system-ui, sans-serif", "sans-serif")
     version = ".".join(altair.SCHEMA_VERSION.split(".")[:2])
     drawn: str = vl_convert.vegalite_to_svg(fixed, vl_version=version)
     return drawn
+
+
+def _show_legends(part: Any) -> None:
+    """Give the colours of a specification a legend, which the page has beside the chart."""
+    if isinstance(part, list):
+        for inner in part:
+            _show_legends(inner)
+    elif isinstance(part, dict):
+        colour = part.get("color")
+        if isinstance(colour, dict) and colour.get("legend", "") is None:
+            colour["legend"] = {
+                "orient": "bottom",
+                "title": None,
+                "labelLimit": _SVG_WIDTH,
+                "symbolType": "square",
+                "symbolOpacity": 1,
+            }
+        for inner in part.values():
+            _show_legends(inner)
 
 
 def _spec(

@@ -93,19 +93,19 @@ class Point:
     """Points of one group share a colour."""
     x: float
     y: float
+    named: bool = False
+    """Write the name beside the point."""
 
 
 @dataclass(frozen=True)
 class ScatterChart:
-    """Points over two axes, each with its name under the pointer, or beside it where there are few."""
+    """Points over two axes, each with its name under the pointer."""
 
     title: str
     x: str
     y: str
     points: Sequence[Point]
     log_x: bool = False
-    named: bool = False
-    """Write the names beside the points."""
     height: int = 340
     """Pixels."""
 
@@ -136,8 +136,11 @@ class ScatterChart:
         ]
         data = alt.Chart(alt.InlineData(values=[vars(point) for point in self.points]))
         layers = [data.mark_point(filled=True, size=60, opacity=0.85).encode(x=x, y=y, color=colour, tooltip=tooltip)]
-        if self.named:
-            names = data.mark_text(align="left", dx=7, fontSize=11, color="currentColor")
+        named = [{"x": point.x, "y": point.y, "name": point.name} for point in self.points if point.named]
+        if named:
+            names = alt.Chart(alt.InlineData(values=named)).mark_text(
+                align="left", dx=7, fontSize=11, color="currentColor"
+            )
             layers.append(names.encode(x=x, y=y, text="name:N"))
         return alt.layer(*layers)
 

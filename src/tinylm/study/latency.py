@@ -25,8 +25,7 @@ from tinylm.study.run import Run
 
 TFIDF, FASTTEXT = "tf-idf + linear SVM", "fastText"
 _AS_IT_IS = "as it is"
-_NAMED = 16
-"""Points of a chart that have room for their names."""
+_FRONTIER, _BEATEN = "on the frontier", "beaten in both"
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ class Latency(Study):
             frontier = [one for one in found if not any(other.beats(one) for other in found)]
             frontier.sort(key=lambda one: one.p50_ms)
             points = [
-                Point(one.name, "on the frontier" if one in frontier else "beaten in both", one.p50_ms, one.accuracy)
+                Point(one.name, _FRONTIER if one in frontier else _BEATEN, one.p50_ms, one.accuracy, one in frontier)
                 for one in found
             ]
             charts.append(
@@ -143,7 +142,6 @@ class Latency(Study):
                     "accuracy, %",
                     points,
                     log_x=True,
-                    named=len(points) <= _NAMED,
                 )
             )
             rows += [
