@@ -54,5 +54,5 @@ def test_study_on_a_cluster_that_loses_a_node_measures_what_it_does_without_ray(
     killer.join(5)
     assert not killer.is_alive(), "the node was killed while two members were trained"
     alone = call("study", "gap", *DESK, *FEW, "-o", "alone/gap")
-    assert alone.code == 0 and alone.out.splitlines()[0] == on_ray.out.splitlines()[0]
+    assert alone.code == 0 and alone.out.splitlines()[0] in on_ray.out.splitlines()
     assert measured(runs) == measured(tmp_path / "alone" / "runs") and len(measured(runs)) == 9

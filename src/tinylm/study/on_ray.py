@@ -7,6 +7,7 @@ another one, from the checkpoint of its training.
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from tinylm.core.extras import needed
 from tinylm.core.progress import Progress
@@ -38,7 +39,7 @@ def run_on_ray(jobs: Sequence[Job[None]], progress: Progress) -> None:
     share = {"num_gpus": 1 / _RUNS_OF_A_GPU} if ray.cluster_resources().get("GPU") else {"num_cpus": 1}
     remote = ray.remote(max_retries=_MORE_TRIES, **share)(_work)
     progress.start("runs", len(jobs), "runs")
-    waiting = [remote.remote(job) for job in jobs]
+    waiting = [remote.remote(job, Path.cwd()) for job in jobs]
     done = 0
     try:
         while waiting:
@@ -54,8 +55,9 @@ def run_on_ray(jobs: Sequence[Job[None]], progress: Progress) -> None:
         progress.finish()
 
 
-def _work(job: Job[None]) -> list[str]:
-    """Do a job in a process of the cluster, and give back what it said."""
+def _work(job: Job[None], folder: Path) -> list[str]:
+    """Do a job in a process of the cluster, and give back what it said; relative paths are those of `folder`."""
+    os.chdir(folder)
     heard = _Heard()
     job(heard)
     return heard.lines
