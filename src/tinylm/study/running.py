@@ -19,6 +19,7 @@ from tinylm.study.grid import FailedRunError
 from tinylm.study.lab import Lab
 from tinylm.study.on_ray import run_on_ray
 from tinylm.study.pace import Quiet, StudyProgress, duration
+from tinylm.study.pretrained import Pretrained
 from tinylm.study.results import SEED, Results
 from tinylm.study.run import Run, name_of
 
@@ -64,6 +65,9 @@ def plan(study: Study, lab: Lab, progress: Progress) -> Plan:
     for levels, seed in study.cells():
         for run in study.runs(levels, seed):
             collect(run, lab, found)
+    for run in found:
+        if isinstance(run, Pretrained):
+            run.subset.require(lab.tokens(run.text))
     pending = [run for run in found if not _is_done(run, lab)]
     progress.start("timing some updates of each kind", len(pending), "runs")
     seconds = {}

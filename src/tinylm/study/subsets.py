@@ -67,16 +67,26 @@ class Subset:
             removed = task.types[order[: round(self.share * len(order))]]
         return take_documents(whole, chosen, removed, unk_id)
 
+    def require(self, whole: TokenFile) -> int:
+        """The number of documents, which the corpus must have beside those that are held out.
+
+        Raises:
+            InputError: it has fewer.
+        """
+        rest = len(whole) - len(held_out_documents(whole))
+        count = rest if self.documents is None else self.documents
+        if not 2 <= count <= rest:
+            raise InputError(
+                f"a subset of {count:,} documents cannot be had of {whole.meta.corpus}, which has {rest:,} beside "
+                f"those that are held out; ask for 2 to {rest:,}"
+            )
+        return count
+
     def _chosen(self, whole: TokenFile, task: TaskTokens | None, seed: int) -> Documents:
+        count = self.require(whole)
         available = np.ones(len(whole), dtype=bool)
         available[held_out_documents(whole)] = False
         rest = np.flatnonzero(available)
-        count = len(rest) if self.documents is None else self.documents
-        if not 2 <= count <= len(rest):
-            raise InputError(
-                f"a subset of {count:,} documents cannot be had of {whole.meta.corpus}, which has {len(rest):,} beside "
-                f"those that are held out; ask for 2 to {len(rest):,}"
-            )
         at_random = np.sort(rest[numpy_generator(seed, "subset").permutation(len(rest))[:count]])
         if self.choice in ("random", "without"):
             return at_random
