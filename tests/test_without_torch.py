@@ -83,6 +83,7 @@ def test_the_commands_work(folder, model, command):
         (["distill", "committee", "--corpus", "labels.csv", "-o", "new"], "train"),
         (["export", "committee", "-o", "new"], "train"),
         (["demo", "-o", "new"], "train"),
+        (["study", "gap", "-o", "new"], "train"),
         (["serve", "committee"], "serve"),
     ],
 )

@@ -201,6 +201,18 @@ def _taken():
 
 
 @prepared
+def _taken_by_something_else():
+    """a study in a folder of something else"""
+    _taken()
+
+
+@prepared
+def _no_study():
+    """a report of what is no study"""
+    _taken()
+
+
+@prepared
 def _broken_toml():
     """settings that are not TOML"""
     Path("settings.toml").write_text("[train\nsteps = 3\n")

@@ -16,7 +16,10 @@ from cli_fixtures import FINETUNE, SMALL, TINYLM, call, contents, environment, r
 from tinylm.text.sources import load_task
 
 KEYS = {"accuracy", "accuracy_interval", "macro_f1", "expected_calibration_error", "n", "members", "accuracy_by_size"}
-COMMANDS = ("demo", "train", "pretrain", "finetune", "distill", "evaluate", "predict", "export", "serve", "study")
+COMMANDS = (
+    *("demo", "train", "pretrain", "finetune", "distill", "evaluate", "predict", "export", "serve"),
+    *("overlap", "select", "report", "study"),
+)
 TRAIN = ("train", "--corpus", "notes.txt", "--task", "labels.csv")
 DISTILL = ("distill", "model", "--corpus", "notes.txt")
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Group, Parameter
+from cyclopts import Group, Parameter
 from rich.console import Console
 
 from tinylm.core.errors import InputError
@@ -276,17 +276,3 @@ def _evaluate_and_compare(
 
 COMMANDS = (demo, train, pretrain, finetune, distill, evaluate, predict, export, serve)
 """In the order of `tinylm --help`."""
-
-STUDY = "study"
-STUDIES = {"recipe": "Accuracy for minutes of pre-training, by recipe, against baselines."}
-"""Functions of `tinylm.cli.studies`, which is imported when one of them runs, and what each compares."""
-
-
-def add_commands(app: App) -> None:
-    """Register all commands."""
-    for command in COMMANDS:
-        app.command(command)
-    studies = App(name=STUDY, help="Compare many runs: each study is a command.")
-    for study, question in STUDIES.items():
-        studies.command(f"tinylm.cli.studies:{study}", name=study, help=question)
-    app.command(studies)

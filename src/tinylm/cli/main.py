@@ -14,7 +14,9 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from cyclopts.config import Dict
 
-from tinylm.cli.commands import COMMANDS, STUDY, add_commands, err, out, progress
+from tinylm.cli.commands import COMMANDS, err, out, progress
+from tinylm.cli.overlap import overlap, select
+from tinylm.cli.questions import report, studies
 from tinylm.core.errors import InputError, InterruptedByUserError, MissingExtraError, TinyLMError
 from tinylm.core.extras import EXTRAS
 from tinylm.core.renamed import refuse_old_names
@@ -31,9 +33,12 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.meta.suppress_keyboard_interrupt = False
-add_commands(app)
+_COMMANDS = (*COMMANDS, overlap, select, report)
+for command in _COMMANDS:
+    app.command(command)
+app.command(studies)
 
-_NAMES = (*(command.__name__ for command in COMMANDS), STUDY)
+_NAMES = (*(command.__name__ for command in _COMMANDS), *studies.name)
 _RESUMABLE = tuple(command.__name__ for command in COMMANDS if "resume" in inspect.signature(command).parameters)
 
 
@@ -95,10 +100,13 @@ def _run(arguments: list[str]) -> int:
         # Whoever read our output has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
+    except ImportError as error:
+        # cyclopts wraps what the import of a command raised.
+        missing = error if isinstance(error, ModuleNotFoundError) else error.__cause__
+        extra = EXTRAS.get(getattr(missing, "name", None) or "")
+        if extra is None:
             raise
-        return _fail(str(MissingExtraError(EXTRAS[error.name], "This command")), InputError.exit_code)
+        return _fail(str(MissingExtraError(extra, "This command")), InputError.exit_code)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}", TinyLMError.exit_code)

@@ -7,7 +7,8 @@ from tinylm.core.errors import MissingExtraError
 
 EXTRAS = {
     **dict.fromkeys(("torch", "onnx", "datasets", "pyarrow", "sklearn", "scipy"), "train"),
-    **dict.fromkeys(("altair", "vl_convert"), "study"),
+    **dict.fromkeys(("altair", "vl_convert", "optuna"), "study"),
+    "ray": "ray",
     **dict.fromkeys(("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "prometheus_client"), "serve"),
 }
 """The extra that installs each module which the base installation lacks."""

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 def cache_folder() -> Path:
@@ -49,18 +49,25 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise
 
 
-def write_text(target: Path, text: str) -> None:
-    """Write a whole text file, or leave what was there."""
+@contextmanager
+def new_text_file(target: Path) -> Iterator[TextIO]:
+    """A temporary file beside `target` that takes its name when the block ends well, and vanishes otherwise."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+            yield file
         Path(name).chmod(0o644)
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a whole text file, or leave what was there."""
+    with new_text_file(target) as file:
+        file.write(text)
 
 
 def write_json(target: Path, value: Any) -> None:

@@ -44,10 +44,15 @@ def tfidf_svm(
     Raises:
         MissingExtraError: scikit-learn is not installed.
     """
+    return np.asarray(fit_tfidf_svm(train_texts, train_labels, seed).predict(test_texts))
+
+
+def fit_tfidf_svm(train_texts: Sequence[str], train_labels: Sequence[int], seed: int = 0) -> Any:
+    """The model of `tfidf_svm`, a scikit-learn pipeline from texts to classes."""
     texts, labels = np.array(train_texts, dtype=object), np.asarray(train_labels)
     model = _pipeline(seed, **choose(texts, labels, seed))
     model.fit(texts, labels)
-    return np.asarray(model.predict(test_texts))
+    return model
 
 
 def choose(texts: npt.NDArray[np.object_], labels: npt.NDArray[np.int64], seed: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ It is of the `bench` extra.
 import random
 import re
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -39,6 +40,18 @@ def fasttext_classes(task: Task, seed: int, vectors: Path | None = None) -> npt.
     Raises:
         MissingExtraError: fasttext is not installed.
     """
+    return predict_fasttext(fit_fasttext(task, seed, vectors), task.test.texts)
+
+
+def predict_fasttext(model: Any, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Classes that a model of `fit_fasttext` predicts: shape (n,)."""
+    # `predict` of fasttext needs a NumPy older than 2; what it calls does not.
+    predicted = [model.f.predict(fasttext_line(text), 1, 0.0, "strict")[0][1] for text in texts]
+    return np.array([int(label.removeprefix("__label__")) for label in predicted])
+
+
+def fit_fasttext(task: Task, seed: int, vectors: Path | None = None) -> Any:
+    """The model of `fasttext_classes`."""
     fasttext = _fasttext()
     examples = zip(task.train.labels, task.train.texts, strict=True)
     lines = [f"__label__{label} {fasttext_line(text)}" for label, text in examples]
@@ -58,9 +71,7 @@ def fasttext_classes(task: Task, seed: int, vectors: Path | None = None) -> npt.
                 break
         if model is None:
             raise TinyLMError(f"fastText's weights exploded on {task.name}, also at a learning rate of {rate:g}")
-    # `predict` of fasttext needs a NumPy older than 2; what it calls does not.
-    predicted = [model.f.predict(fasttext_line(text), 1, 0.0, "strict")[0][1] for text in task.test.texts]
-    return np.array([int(label.removeprefix("__label__")) for label in predicted])
+    return model
 
 
 @cache

@@ -1,16 +1,60 @@
-"""Charts of a page: curves with bands, in vega-lite made by altair; its library is in the page (about 1 MB)."""
+"""Charts of a page, in vega-lite made by altair, whose library is in the page (about 1 MB); and as svg files.
+
+Here are curves with bands, and what all kinds of chart have in common; `figures.py` has further kinds.
+"""
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from tinylm.core.errors import InputError, MissingExtraError
 
 # Mid-tones: each has a contrast of 3 or more against the light and against the dark page.
-_COLOURS = ("#3b7dd8", "#cf6a1e", "#2e9469", "#b95aa8", "#7f6ad6", "#d04a52", "#2089a0", "#86862a")
+COLOURS = ("#3b7dd8", "#cf6a1e", "#2e9469", "#b95aa8", "#7f6ad6", "#d04a52", "#2089a0", "#86862a")
+
+_SVG_WIDTH = 640
+_SVG_TEXT = "#333333"
+# Fonts of a browser may be wider than those that the labels are measured with.
+_SVG_PADDING = {"left": 28, "right": 16, "top": 12, "bottom": 12}
+
+
+@dataclass(frozen=True)
+class LegendItem:
+    """A line of a legend."""
+
+    colour: str
+    text: str
+    dashes: str = "none"
+    """As `stroke-dasharray`."""
+
+
+class Figure(Protocol):
+    """A chart that a page can show."""
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+
+    @property
+    def caption(self) -> str:
+        """How to read it."""
+
+    def legend(self) -> Sequence[LegendItem]:
+        """Whose colours these are."""
+
+    def layers(self) -> Any:
+        """The chart as altair's, without size and style.
+
+        Raises:
+            InputError: there is nothing to draw.
+        """
 
 
 @dataclass(frozen=True)
@@ -19,8 +63,8 @@ class Curve:
 
     name: str
     """Whose it is; curves of one name share a colour."""
-    split: Literal["train", "validation"]
-    """The texts it was measured on. Training is drawn thin, validation thick with points."""
+    split: Literal["train", "validation", "test"]
+    """The texts it was measured on. Training is drawn thin, the others thick with points."""
     points: Sequence[tuple[float, float]]
     """(x, y) in order of x; the line breaks where y is not finite."""
     band: Sequence[tuple[float, float, float]] = ()
@@ -49,39 +93,56 @@ class Chart:
     """At least one."""
     reference: Reference | None = None
     """A level to compare them with."""
+    height: int = 300
+    """Pixels."""
+    x_scale: Literal["linear", "log", "symlog"] = "linear"
+    """symlog has room for zero, and is linear up to 1,000."""
+
+    @property
+    def caption(self) -> str:
+        """See `Figure`."""
+        splits = {curve.split for curve in self.curves}
+        return "Numbers are the last of each curve." + (" Thin: training. Thick: validation." * (len(splits) > 1))
+
+    def legend(self) -> list[LegendItem]:
+        """See `Figure`; raises where the chart has no points."""
+        if not any(curve.points for curve in self.curves):
+            raise InputError(f"The chart {self.title!r} has no points; leave it out or give it a curve.")
+        items = [
+            LegendItem(colour, f"{name}: {_last_values(self, name)}")
+            for name, colour in colours_of(curve.name for curve in self.curves).items()
+        ]
+        if self.reference:
+            items.append(LegendItem("currentColor", f"{self.reference.name}: {self.reference.y:#.3g}", "4 3"))
+        return items
+
+    def layers(self) -> Any:
+        """See `Figure`."""
+        return _layers(self)
 
 
-def figure(chart: Chart) -> str:
-    """The chart's place on the page, with its legend and last values.
+def figure(chart: Figure, level: int = 2) -> str:
+    """The chart's place on the page, with its legend and last values, under a heading of that level.
 
     Raises:
         InputError: it has no points.
     """
-    if not any(curve.points for curve in chart.curves):
-        raise InputError(f"The chart {chart.title!r} has no points; leave it out or give it a curve.")
-    items = [
-        f"<li>{_swatch(colour)}{escape(name)}: {escape(_last_values(chart, name))}</li>"
-        for name, colour in _colours(chart).items()
-    ]
-    if chart.reference:
-        swatch = _swatch("currentColor", dashes="4 3")
-        items.append(f"<li>{swatch}{escape(chart.reference.name)}: {chart.reference.y:#.3g}</li>")
-    splits = {curve.split for curve in chart.curves}
-    how_drawn = " Thin: training. Thick: validation." if len(splits) > 1 else ""
+    items = "".join(f"<li>{_swatch(item.colour, item.dashes)}{escape(item.text)}</li>" for item in chart.legend())
     return (
-        f"<h2>{escape(chart.title)}</h2>\n"
-        f'<figure class="card"><div class="plot" role="img" aria-label="{escape(chart.title)}"></div>\n'
-        f'<ul class="legend">{"".join(items)}</ul>'
-        f"<figcaption><small>Numbers are the last of each curve.{how_drawn}</small></figcaption></figure>\n"
+        f"<h{level}>{escape(chart.title)}</h{level}>\n"
+        f'<figure class="card"><div class="plot" role="img" aria-label="{escape(chart.title)}" '
+        f'style="height: {chart.height}px"></div>\n'
+        f'<ul class="legend">{items}</ul>'
+        f"<figcaption><small>{escape(chart.caption)}</small></figcaption></figure>\n"
     )
 
 
-def _colours(chart: Chart) -> dict[str, str]:
-    names = dict.fromkeys(curve.name for curve in chart.curves)
-    return {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}
+def colours_of(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each distinct name, in their order."""
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(names))}
 
 
-def _swatch(colour: str, dashes: str = "none") -> str:
+def _swatch(colour: str, dashes: str) -> str:
     return (
         '<svg aria-hidden="true"><line x1="1" x2="21" y1="5" y2="5" stroke-width="2.5" '
         f'stroke="{colour}" stroke-dasharray="{dashes}"/></svg>'
@@ -93,7 +154,7 @@ def _last_values(chart: Chart, name: str) -> str:
     return ", ".join(f"{curve.split} {curve.points[-1][1]:#.3g}" for curve in curves)
 
 
-def plotting(charts: Sequence[Chart]) -> str:
+def plotting(charts: Sequence[Figure]) -> str:
     """The scripts that draw the charts into their places, in order; nothing where there are none.
 
     Raises:
@@ -121,16 +182,81 @@ def plotting(charts: Sequence[Chart]) -> str:
     )
 
 
-def _spec(chart: Chart) -> dict[str, Any]:
+def svg(chart: Figure) -> str:
+    """The chart as a file of its own, on white.
+
+    Raises:
+        MissingExtraError: altair or vl-convert is not installed.
+    """
+    try:
+        import altair  # noqa: PLC0415
+        import vl_convert  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError("study", "A chart") from error
+
+    spec = _spec(chart, width=_SVG_WIDTH, height=chart.height, background="white") | {"padding": _SVG_PADDING}
+    _show_legends(spec)
+    fixed = json.dumps(spec).replace("currentColor", _SVG_TEXT).replace("system-ui, sans-serif", "sans-serif")
+    version = ".".join(altair.SCHEMA_VERSION.split(".")[:2])
+    drawn: str = vl_convert.vegalite_to_svg(fixed, vl_version=version)
+    return drawn
+
+
+def _show_legends(part: Any) -> None:
+    """Give the colours of a specification a legend, which the page has beside the chart."""
+    if isinstance(part, list):
+        for inner in part:
+            _show_legends(inner)
+    elif isinstance(part, dict):
+        colour = part.get("color")
+        if isinstance(colour, dict) and colour.get("legend", "") is None:
+            colour["legend"] = {
+                "orient": "bottom",
+                "title": None,
+                "labelLimit": _SVG_WIDTH,
+                "symbolType": "square",
+                "symbolOpacity": 1,
+            }
+        for inner in part.values():
+            _show_legends(inner)
+
+
+def _spec(
+    chart: Figure, *, width: int | str = "container", height: int | str = "container", background: str = "transparent"
+) -> dict[str, Any]:
+    # currentColor follows the page's light or dark text; the container gives the width.
+    drawn = chart.layers().properties(width=width, height=height, background=background)
+    spec: dict[str, Any] = (
+        drawn.configure(aria=False, font="system-ui, sans-serif")
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor="currentColor",
+            titleColor="currentColor",
+            domainColor="currentColor",
+            tickColor="currentColor",
+            gridColor="currentColor",
+            gridOpacity=0.12,
+            domainOpacity=0.4,
+            tickOpacity=0.4,
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+        )
+        .to_dict()
+    )
+    return spec
+
+
+def _layers(chart: Chart) -> Any:
     import altair as alt  # noqa: PLC0415
 
-    colours = _colours(chart)
+    colours = colours_of(curve.name for curve in chart.curves)
     furthest = max(x for curve in chart.curves for x, _ in curve.points)
     x = alt.X(
         "x:Q",
         title=chart.x,
         axis=alt.Axis(tickCount=6, grid=False, format="~s" if furthest >= 10_000 else ",~r"),
-        scale=alt.Scale(nice=False),
+        scale=alt.Scale(nice=False, type=chart.x_scale, constant=1000 if chart.x_scale == "symlog" else alt.Undefined),
     )
     y = alt.Y("y:Q", title=chart.y, axis=alt.Axis(tickCount=5), scale=alt.Scale(zero=False))
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
@@ -160,27 +286,7 @@ def _spec(chart: Chart) -> dict[str, Any]:
     if chart.reference:
         level = alt.Chart(alt.InlineData(values=[{"y": chart.reference.y}]))
         layers.append(level.mark_rule(strokeDash=[4, 3], strokeWidth=1.5, color="currentColor").encode(y=y))
-    # currentColor follows the page's light or dark text; the container gives the width.
-    drawn = alt.layer(*layers).properties(width="container", height="container", background="transparent")
-    spec: dict[str, Any] = (
-        drawn.configure(aria=False, font="system-ui, sans-serif")
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor="currentColor",
-            titleColor="currentColor",
-            domainColor="currentColor",
-            tickColor="currentColor",
-            gridColor="currentColor",
-            gridOpacity=0.12,
-            domainOpacity=0.4,
-            tickOpacity=0.4,
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight="normal",
-        )
-        .to_dict()
-    )
-    return spec
+    return alt.layer(*layers)
 
 
 def _band(curve: Curve) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -60,22 +60,30 @@ class Store:
             FailedRunError: it failed. Bad input and Ctrl-C are raised as they are, and not stored.
         """
         name = run_name(facts)
-        entry = self._read().get(name)
+        entry = self.find(name)
         if entry is None or ("failed" in entry and self.retry and not self.complete):
             if self.complete:
                 raise UnknownResultError(name)
+            began = time.perf_counter()
             entry = {"facts": facts, **_outcome(run), "machine": machine(), "when": time.strftime("%Y-%m-%d")}
-            # Another process may have written while this one measured.
-            self._write(self._read() | {name: entry})
+            self.keep(name, entry | {"seconds": round(time.perf_counter() - began, 2)})
         if "failed" in entry:
             raise FailedRunError(entry["failed"])
         measured: Facts = entry["measured"]
         return measured
 
+    def find(self, name: str) -> Facts | None:
+        """The entry of a run, if any: `facts`, `measured` or `failed`, `machine`, `when`, `seconds`."""
+        return self._read().get(name)
+
+    def keep(self, name: str, entry: Facts) -> None:
+        """Write the entry of a run."""
+        # Another process may have written while this one measured.
+        self._write(self._read() | {name: entry})
+
     def machines(self) -> list[str]:
         """The machines that the results come from, with how many are whose."""
-        described = (", ".join(f"{key} {value}" for key, value in e["machine"].items()) for e in self._read().values())
-        return [f"{name}: {count} results" for name, count in Counter(described).most_common()]
+        return machines_of(self._read().values())
 
     def _write(self, entries: Mapping[str, Facts]) -> None:
         # A line a result, so that versions of the file can be compared.
@@ -135,6 +143,12 @@ def run_name(facts: Facts) -> str:
     """The name of a run with these facts: its kind and a hash."""
     digest = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=6).hexdigest()
     return f"{facts['kind']}-{digest}"
+
+
+def machines_of(entries: Iterable[Facts]) -> list[str]:
+    """The machines that some entries come from, with how many are whose."""
+    described = (", ".join(f"{key} {value}" for key, value in entry["machine"].items()) for entry in entries)
+    return [f"{name}: {count} results" for name, count in Counter(described).most_common()]
 
 
 def machine() -> Facts:

@@ -20,6 +20,7 @@ from tinylm.steps.pretrain import pretrain
 from tinylm.study.baselines import tfidf_svm
 from tinylm.study.baselines_encoders import minilm_finetuned, minilm_regression, model2vec_regression
 from tinylm.study.baselines_fasttext import corpus_vectors, fasttext_classes
+from tinylm.study.editions import EDITIONS
 from tinylm.study.grid import Facts, Levels, run_name
 from tinylm.text.sources import load_task
 from tinylm.text.splits import Task, hold_out
@@ -29,13 +30,6 @@ from tinylm.train.settings import DistillSettings, FinetuneSettings, PretrainSet
 RUNS = Path("runs/recipe")
 CORPUS = "wikipedia"
 TASKS = ("ag_news", "dbpedia_14", "fewrel")
-EDITIONS = {"pretraining": 2, "finetuning": 2}
-"""To be raised by whoever changes what training makes of the same settings, so that earlier runs are not taken for it.
-
-Pre-training 2: passages of mostly 16 to 32 tokens. Fine-tuning 2: each member holds out a part of its own.
-Not counted: that the learning rate of an update is that at its middle (half an update later than before), since it
-moves the schedule by half an update of thousands.
-"""
 _VALIDATION_PER_LABEL = {"ag_news": 1000, "dbpedia_14": 300}
 _SAMPLE = {"ag_news": 1000, "dbpedia_14": 100}
 _UNLABELLED_PER_LABEL = {"ag_news": 20_000, "dbpedia_14": 6_000}

@@ -18,7 +18,7 @@ from rich.table import Table as RichTable
 
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_text
-from tinylm.study.charts import Chart, figure, plotting
+from tinylm.study.charts import Figure, figure, plotting
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Section:
     heading: str
     paragraphs: Sequence[str] = ()
     tables: Sequence[Table] = ()
-    charts: Sequence[Chart] = ()
+    charts: Sequence[Figure] = ()
 
 
 def print_sections(sections: Iterable[Section], console: Console) -> None:
@@ -85,7 +85,7 @@ def write_report(
     summary: str,
     table: Sequence[ResultRow] = (),
     sections: Sequence[Section] = (),
-    charts: Sequence[Chart] = (),
+    charts: Sequence[Figure] = (),
     notes: Sequence[str] = (),
     next_steps: Sequence[NextStep] = (),
     machine: str,
@@ -135,7 +135,10 @@ def _section(heading: str, parts: Iterable[str]) -> str:
 
 def _own_section(section: Section) -> str:
     parts = [f"<p>{escape(text)}</p>" for text in section.paragraphs]
-    return _section(escape(section.heading), [*parts, *map(_table, section.tables), *map(figure, section.charts)])
+    return _section(
+        escape(section.heading),
+        [*parts, *(figure(chart, level=3) for chart in section.charts), *map(_table, section.tables)],
+    )
 
 
 def _table(table: Table) -> str:
@@ -144,7 +147,7 @@ def _table(table: Table) -> str:
         f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
         for row in table.rows
     )
-    return f'<div class="card"><table><thead><tr>{heads}</tr></thead>\n<tbody>{lines}</tbody></table></div>'
+    return f'<div class="card scroll"><table><thead><tr>{heads}</tr></thead>\n<tbody>{lines}</tbody></table></div>'
 
 
 def _results(rows: Sequence[ResultRow]) -> str:

@@ -14,7 +14,10 @@ import tokenizers
 from tokenizers import models, trainers
 
 from tinylm.core.errors import InputError
+from tinylm.core.files import cache_folder, new_folder
 from tinylm.core.progress import Progress, Silent
+from tinylm.text.corpus import Corpus
+from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.wordpiece import SPECIAL_TOKENS, Tokenizer, wordpiece
 
 SAMPLE_CHARACTERS = 64_000_000
@@ -69,6 +72,17 @@ def train_tokenizer(
             f"no further pair of pieces occurs {MIN_FREQUENCY} times in the text"
         )
     return Tokenizer(wordpiece({piece: i for i, piece in enumerate(pieces)}))
+
+
+def corpus_tokenizer(corpus: Corpus, vocab_size: int, *, progress: Progress | None = None) -> Tokenizer:
+    """The vocabulary of a corpus, trained once and kept in tinylm's cache; see `train_tokenizer`."""
+    name = hashlib.blake2b(f"{corpus.fingerprint}/{vocab_size}".encode(), digest_size=16).hexdigest()
+    kept = cache_folder() / "vocabularies" / name
+    if not kept.is_dir():
+        trained = train_tokenizer(corpus.documents(), vocab_size, progress=progress)
+        with new_folder(kept) as temporary:
+            trained.save(temporary)
+    return load_tokenizer(kept)
 
 
 def _sample(documents: Iterable[str], progress: Progress) -> list[str]:

@@ -115,6 +115,10 @@ class Tokenizer:
         # A special token written in the text is a word by itself, and has no number.
         return [(-1 if word is None else word, *span) for word, span in spans][: length - 2]
 
+    def piece(self, index: int) -> str:
+        """The piece that has an id, as it stands in the vocabulary: `##ing`."""
+        return str(self._backend.id_to_token(index))
+
     def _encode(self, texts: list[str], max_length: int | None) -> list[list[int]]:
         if max_length is not None:
             texts = [text[: CHARACTERS_PER_TOKEN * max_length] for text in texts]

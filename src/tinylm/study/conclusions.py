@@ -1,0 +1,115 @@
+"""What several studies conclude with: a comparison of two kinds of run, its table and its chart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tinylm.study.figures import Estimate
+from tinylm.study.intervals import Interval, holm, p_value, t_interval
+from tinylm.study.report import Table
+from tinylm.study.results import SEED, Difference, Results, shown
+
+POINTS = 100.0
+"""Makes points of shares."""
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One kind of run minus another, for each combination of the other factors."""
+
+    name: str
+    """`default minus scratch`."""
+    differences: Sequence[Difference]
+    overall: Interval | None
+    """Of the mean over all combinations, by seed; None where there is no difference."""
+
+    @classmethod
+    def of(
+        cls,
+        results: Results,
+        factor: str,
+        ours: Any,
+        theirs: Any,
+        *,
+        measure: str = "accuracy",
+        within: Sequence[str] = (),
+        scale: float = POINTS,
+    ) -> "Comparison":
+        """`ours` minus `theirs`, levels of a factor; see `Results.differences`."""
+        found = list(results.differences(measure, factor, ours, theirs, scale=scale, within=within))
+        by_seed: dict[int, list[float]] = {}
+        for seed in dict.fromkeys(row[SEED] for row in results.rows):
+            of_seed = results.where(**{SEED: seed})
+            by_seed[seed] = [
+                difference.interval.mean
+                for difference in of_seed.differences(measure, factor, ours, theirs, scale=scale, within=within)
+            ]
+        # A seed that lacks a combination would shift the mean by what it lacks.
+        complete = [sum(d) / len(d) for d in by_seed.values() if d and len(d) == len(found)]
+        name = f"{shown(ours)} minus {shown(theirs)}"
+        return cls(name, found, t_interval(complete) if complete else None)
+
+    @property
+    def adjusted(self) -> list[float]:
+        """P values of the differences by Holm's correction for all of this comparison."""
+        return holm([p_value(difference.interval) for difference in self.differences])
+
+    def sentence(self, unit: str = "points") -> str:
+        """The overall difference with its interval, and how many of the differences exclude zero."""
+        if self.overall is None:
+            return f"of {self.name} nothing was measured"
+        clear = sum(p < _LEVEL for p in self.adjusted)
+        return (
+            f"the difference {self.name} is {signed(self.overall)} {unit}, the mean of {len(self.differences)} "
+            f"comparison(s), {clear} of which exclude zero after Holm's correction"
+        )
+
+    def table(self, unit: str = "points") -> Table:
+        """A row for each difference."""
+        factors = list(self.differences[0].levels) if self.differences else []
+        rows = [
+            [*(shown(level) for level in d.levels.values()), signed(d.interval), f"{p:.3f}"]
+            for d, p in zip(self.differences, self.adjusted, strict=True)
+        ]
+        return Table([*factors, f"{self.name}, {unit}", "p (Holm)"], rows)
+
+    def estimates(self, group: str, by: Sequence[str]) -> list[Estimate]:
+        """Lines of an interval chart, named by the levels of some factors."""
+        return [
+            Estimate(", ".join(shown(difference.levels[factor]) for factor in by), group, difference.interval)
+            for difference in self.differences
+        ]
+
+
+def signed(interval: Interval) -> str:
+    """An interval with the sign of its mean."""
+    return f"{'+' if interval.mean >= 0 else ''}{interval}"
+
+
+def sentence(parts: Sequence[str]) -> str:
+    """Parts with semicolons between them, as one sentence."""
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def excludes_zero(interval: Interval | None) -> bool:
+    """Whether a 95 % interval excludes zero; not where it is of a single seed."""
+    return interval is not None and interval.n > 1 and abs(interval.mean) > interval.half
+
+
+def finding(claim: str, interval: Interval | None, *, positive: bool = True) -> str:
+    """Whether a finding of the paper is reproduced: an interval on the side of the claim that excludes zero.
+
+    Args:
+        claim: what the paper found.
+        interval: of the difference that it is about; None where it was not measured.
+        positive: whether the claim is that the difference is above zero.
+    """
+    if interval is None:
+        return f"{claim}: not measured."
+    if interval.n < 2:
+        return f"{claim}: a single seed gives no interval ({signed(interval)})."
+    right_side = (interval.mean > 0) == positive
+    verdict = "reproduced" if excludes_zero(interval) and right_side else "not reproduced"
+    return f"{claim}: {verdict} ({signed(interval)})."
