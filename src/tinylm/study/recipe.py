@@ -174,7 +174,7 @@ def _committee_rows(name: str, recipe: str, minutes: float, found: Sequence[Cell
         Row(f"{name}, {all_of_them}", all_of_them, recipe, minutes, tokens, _percent(found, "committee")),
     ]
     alone = _percent(found, "members_alone")
-    if any(alone):
+    if any(alone) and alone != rows[-1].measured:
         # Where n-grams vote too, what the members do without them stands before it.
         kind = f"{all_of_them} without n-grams"
         rows.insert(1, Row(f"{name}, {kind}", kind, recipe, minutes, tokens, alone))

@@ -143,7 +143,7 @@ class RecipeRuns:
         return {
             "members": measured.members,
             "committee": measured.committee.accuracy,
-            "members_alone": None if measured.ngrams is None else measured.members_alone,
+            "members_alone": measured.members_alone,
             "tokens": [] if scratch else [_tokens(member) for member in base.members],
         }
 
