@@ -1,5 +1,6 @@
 """What the tests of several folders share: a cache of their own, a tiny language, its vocabulary and its tokens."""
 
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +25,12 @@ if find_spec("torch") is None:
 
 WORDS = 40
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+def pytest_configure() -> None:
+    """Ctrl-C works also where tests run in the background of a shell, which has its children ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

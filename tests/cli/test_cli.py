@@ -108,7 +108,8 @@ def test_train_in_json_is_nothing_but_json(own):
     assert result.keys() >= KEYS | {"disagreement", "worst_pairs", "rows"}
     assert (result["n"], len(result["members"])) == (12, 1)
     names = [row["name"] for row in result["rows"]]
-    assert names == ["tf-idf + linear SVM", "from scratch, one member", "pre-trained, one member"]
+    pretrained = ["pre-trained, one member", "pre-trained, one member and n-grams"]
+    assert names == ["tf-idf + linear SVM", "from scratch, one member", *pretrained]
     assert json.loads(Path("out/results.json").read_text())["rows"] == result["rows"]
 
 
@@ -215,7 +216,11 @@ def test_a_taken_folder_is_refused_before_anything_is_trained(own):
 def stop_when(arguments, found, number=signal.SIGINT, **options):
     """Start tinylm, send it a signal as soon as `found()`, and wait for its end."""
     with subprocess.Popen(
-        [TINYLM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(**options)
+        [TINYLM, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**options),
     ) as child:
         deadline = time.monotonic() + 60
         while not found() and child.poll() is None and time.monotonic() < deadline:
@@ -273,7 +278,7 @@ def test_ctrl_c_while_distilling_saves_and_the_printed_command_ends_as_if_nothin
 def test_ctrl_c_while_tokenising_leaves_nothing_half_written(own):
     line = " ".join(text for text, _ in rows(50, 9))
     with Path("notes.txt").open("w") as file:
-        file.writelines(f"{line} {number}\n" for number in range(20_000))
+        file.writelines(f"{line} {number}\n" for number in range(6_000))
     cache = own / "cache"
     found = [str(own / "base"), str(cache)]
     command = ["pretrain", "--corpus", "notes.txt", "-o", found[0], *SMALL]
@@ -318,7 +323,7 @@ def test_the_cursor_comes_back_after_ctrl_c_in_a_terminal(own, sign):
 def test_evaluate_in_json_has_stable_keys(here):
     ran = call("evaluate", "model", "more.csv", "--json")
     result = json.loads(ran.out)
-    assert result.keys() == KEYS | {"disagreement", "worst_pairs"}
+    assert result.keys() == KEYS | {"disagreement", "worst_pairs", "ngrams"}
     assert (result["n"], len(result["members"])) == (18, 2)
     assert ran.err == ""
 
@@ -334,7 +339,7 @@ def test_predict_answers_arguments(here):
 def test_predict_in_json_has_stable_keys(here):
     (line,) = call("predict", "model", "printer jam", "--json").out.splitlines()
     answer = json.loads(line)
-    assert list(answer) == ["label", "probability", "probabilities", "disagreement", "votes", "tokens"]
+    assert list(answer) == ["label", "probability", "probabilities", "disagreement", "votes", "tokens", "ngrams"]
     assert list(answer["probabilities"]) == ["account", "network", "printer"]
     assert answer["probability"] == max(answer["probabilities"].values()) == answer["probabilities"][answer["label"]]
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
