@@ -18,7 +18,7 @@ from tinylm.model.ngrams import NGRAMS
 from tinylm.steps import search
 from tinylm.text.sources import load_task
 from tinylm.text.splits import Examples, Task
-from tinylm.train import candidate
+from tinylm.train import candidate, ngrams
 
 SHORT = {"steps": 3, "precision": "float32"}
 
@@ -143,6 +143,12 @@ def test_a_committee_with_ngrams_is_exported_copied_and_evaluated(desk, tmp_path
     assert measured.ngrams == np.mean(found.ngrams.argmax(1) == task.test.labels)
     assert measured.members_alone == np.mean(vote(found.votes).argmax(1) == task.test.labels)
     assert any("linear n-gram classifier" in line for line in measured.lines(committee.labels))
+
+
+def test_ngrams_that_are_fitted_are_not_fitted_again(desk, tmp_path, monkeypatch, chosen):
+    finetune(desk, tmp_path / "model")
+    monkeypatch.setattr(ngrams, "fit_ngram_classifier", None)
+    assert finetune(desk, tmp_path / "model", resume=True).voting.ngram_weight == 0.35
 
 
 def test_a_committee_that_lost_its_ngrams_says_so(desk, tmp_path, chosen):

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinylm.tokens import bigrams
+from tinylm.tokens import sequences as token_sequences
 from tinylm.tokens.bigrams import bigram_codes, frequent_bigrams
 
 VOCABULARY = 7
@@ -44,7 +44,7 @@ def test_bigrams_do_not_depend_on_how_many_sequences_are_counted_at_a_time(monke
     drawn = np.random.default_rng(0)
     rows = Padded([drawn.integers(0, VOCABULARY, drawn.integers(1, 9)).tolist() for _ in range(50)])
     whole = frequent_bigrams(rows, VOCABULARY, min_count=2, most=30)
-    monkeypatch.setattr(bigrams, "_CHUNK", 7)
+    monkeypatch.setattr(token_sequences, "_CHUNK", 7)
     assert frequent_bigrams(rows, VOCABULARY, min_count=2, most=30).tolist() == whole.tolist()
 
 

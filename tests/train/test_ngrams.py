@@ -65,8 +65,9 @@ def backends(member, fitted, precision="float32", voting=SHARED):
 def test_features_are_tfidf_where_no_ngram_is_repeated(tokenizer):
     texts = ["a b c", "b c d", "c d a", "b c", "a b d"]
     sequences = EncodedTexts(texts, tokenizer, 32)
-    features = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
+    features, matrix = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
     ours = features.matrix(sequences).toarray()
+    np.testing.assert_array_equal(matrix.toarray(), ours)
     framed = [f"CLS {text} SEP" for text in texts]
     counted = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+", lowercase=False, norm=None)
     theirs = counted.fit_transform(framed).toarray()
@@ -81,10 +82,10 @@ def test_features_are_tfidf_where_no_ngram_is_repeated(tokenizer):
 
 def test_many_classes_leave_out_the_rarest_ngrams(documents, tokenizer, monkeypatch):
     sequences = EncodedTexts(documents[:100], tokenizer, 32)
-    every = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
+    every, _ = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
     monkeypatch.setattr(ngrams, "_MOST_WEIGHTS", 1000)
     for classes, most in ((10, 100), (200, 5), (5000, 1)):
-        fewer = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, classes)
+        fewer, _ = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, classes)
         assert len(fewer.idf) == len(fewer.unigrams) + len(fewer.bigrams) == most
         assert set(fewer.unigrams) <= set(every.unigrams) and set(fewer.bigrams) <= set(every.bigrams)
         assert not len(fewer.bigrams) or len(fewer.unigrams) == len(every.unigrams)
@@ -97,7 +98,7 @@ def test_arrays_and_graph_compute_what_was_fitted(task, member, fitted, tokenize
     texts = [*task.train.texts[:40], "", "a a a a", "zzz", "red blue " * 40]
     sequences = EncodedTexts(texts, tokenizer, 32)
     learnt = EncodedTexts(task.train.texts, tokenizer, 32)
-    features = ngrams.NgramFeatures.of(learnt, tokenizer.vocab_size, 3)
+    features, _ = ngrams.NgramFeatures.of(learnt, tokenizer.vocab_size, 3)
     weights, bias = ngrams._fit(features.matrix(learnt), task.train.labels, 3, VOTE.C, 0)
     scores = (features.matrix(sequences) @ weights.T + bias) / VOTE.temperature
     expected = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tinylm.tokens.wordpiece import Tokenizer
 
 _Output = Annotated[Path, Parameter(name=("--output", "-o"))]
-_PIECES = 30_000
 _SHOWN_TOKENS = 12
 _WRITTEN = (".jsonl", ".txt")
 
@@ -164,7 +163,7 @@ def _read(corpus: str, task: str, reading: Reading) -> _Read:
         reading.seed, progress
     )
     if reading.vocabulary is None:
-        tokenizer = corpus_tokenizer(opened, _PIECES, progress=progress)
+        tokenizer = corpus_tokenizer(opened, progress=progress)
     else:
         tokenizer = load_tokenizer(reading.vocabulary, reading.data_dir)
     return _Read(opened, tokenizer, tokenise(opened, tokenizer, progress=progress), TaskTokens.of(texts, tokenizer))

@@ -50,18 +50,26 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def new_text_file(target: Path) -> Iterator[TextIO]:
+def new_file(target: Path) -> Iterator[Path]:
     """A temporary file beside `target` that takes its name when the block ends well, and vanishes otherwise."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            yield file
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def new_text_file(target: Path) -> Iterator[TextIO]:
+    """As `new_file`, open for text."""
+    with new_file(target) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file
 
 
 def write_text(target: Path, text: str) -> None:

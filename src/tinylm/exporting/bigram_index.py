@@ -21,13 +21,13 @@ class BigramIndex:
 
     @classmethod
     def of(cls, codes: npt.NDArray[np.int64]) -> "BigramIndex":
-        """The index of distinct codes (bigrams,), one at least."""
+        """The index of distinct codes (bigrams,)."""
         buckets = _next_prime(len(codes) // _PER_BUCKET)
         bucket = codes % buckets
         order = np.argsort(bucket, kind="stable")
         sorted_buckets = bucket[order]
         slot = np.arange(len(codes)) - np.searchsorted(sorted_buckets, sorted_buckets)
-        shape = buckets, int(slot.max()) + 1
+        shape = buckets, int(slot.max(initial=0)) + 1
         index = cls(np.full(shape, -1, np.int64), np.zeros(shape, np.int32))
         index.codes[sorted_buckets, slot] = codes[order]
         index.rows[sorted_buckets, slot] = order + 1

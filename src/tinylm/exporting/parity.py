@@ -15,8 +15,9 @@ from tinylm.core.seeds import numpy_generator
 from tinylm.model.checkpoint import load_classifier
 from tinylm.model.operations import TokenBatch
 from tinylm.runtime.backends import Backend
-from tinylm.runtime.forward import groups
+from tinylm.runtime.forward import groups, ngram_probabilities
 from tinylm.runtime.loading import Checkpoint
+from tinylm.runtime.numpy_backend import NumpyOperations
 
 TOLERANCE = 1e-5
 """Between probabilities of the float32 graph and of torch: a hundred roundings of float32, whose epsilon is 1.2e-7."""
@@ -43,7 +44,9 @@ def largest_difference(checkpoint: Checkpoint, backend: Backend) -> float:
             for index in group:
                 with torch.inference_mode():
                     votes[index] = models[index](ids, mask).double().softmax(1).numpy()
-        vote = voting.vote(votes, checkpoint.voting, checkpoint.backend(1).forward(batch).ngrams)
+        ngrams = checkpoint.ngrams
+        by_ngrams = None if ngrams is None else ngram_probabilities(NumpyOperations(), ngrams, batch[0])
+        vote = voting.vote(votes, checkpoint.voting, by_ngrams)
         differences += [np.abs(found_votes - votes).max(), np.abs(found.probabilities - vote).max()]
     # np.max keeps NaN, and the built-in max may not.
     return float(np.max(differences))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import safetensors.numpy
 
 from tinylm.core.errors import InputError
+from tinylm.core.files import new_file
 from tinylm.model.operations import Array
 
 NGRAMS = "ngrams.safetensors"
@@ -70,10 +71,8 @@ class NgramClassifier:
         arrays = {"bias": self.bias, "vocab_size": np.array(self.vocab_size)}
         for order, tables in (("unigrams", self.unigrams), ("bigrams", self.bigrams)):
             arrays |= {f"{order}.{name}": np.ascontiguousarray(array) for name, array in vars(tables).items()}
-        path = folder / NGRAMS
-        partial = path.with_name(f".{path.name}.partial")
-        safetensors.numpy.save_file(arrays, partial)
-        partial.replace(path)
+        with new_file(folder / NGRAMS) as temporary:
+            safetensors.numpy.save_file(arrays, temporary)
 
     @classmethod
     def load(cls, folder: Path, classes: int) -> "NgramClassifier":

@@ -78,7 +78,6 @@ class OnnxBackend:
             name = graph if isinstance(graph, Path) else "the graph"
             raise InputError(f"{name} cannot be opened ({error}); export the model again") from error
         self._ids, self._masks = input_names("input_ids", groups), input_names("attention_mask", groups)
-        self._groups = groups
 
     def forward(self, batches: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
         """See `Backend`."""
@@ -86,5 +85,5 @@ class OnnxBackend:
         for ids, mask, texts in zip(self._ids, self._masks, batches, strict=True):
             fed[ids], fed[mask] = texts.ids, texts.mask
         probabilities, votes, *others = self._session.run(None, fed)
-        attention, ngrams = others[: self._groups], others[self._groups :]
+        attention, ngrams = others[: len(self._ids)], others[len(self._ids) :]
         return Outputs(probabilities, votes, tuple(attention), *ngrams)

@@ -192,16 +192,13 @@ class Classifier:
             return self._to_predictions(outputs, tokens)
         order = np.argsort(tokens, kind="stable")
         parts = [
-            self._backend.forward([_batch([of_vocabulary[index] for index in batch]) for of_vocabulary in rows])
+            self._to_predictions(
+                self._backend.forward([_batch([of_vocabulary[index] for index in batch]) for of_vocabulary in rows]),
+                tokens[batch],
+            )
             for batch in _batches(order, tokens, self._batch_tokens)
         ]
-        back = np.argsort(order)
-        probabilities, votes = (
-            np.concatenate(arrays)[back] for arrays in zip(*((p.probabilities, p.votes) for p in parts), strict=True)
-        )
-        ngrams = [part.ngrams for part in parts if part.ngrams is not None]
-        together = Outputs(probabilities, votes, (), np.concatenate(ngrams)[back] if ngrams else None)
-        return self._to_predictions(together, tokens)
+        return Predictions.concatenate(parts)[np.argsort(order)]
 
     def _to_predictions(self, outputs: Outputs[Array], tokens: npt.NDArray[np.int64]) -> Predictions:
         """Predictions from what a backend gave, which has the texts before the members."""

@@ -72,7 +72,7 @@ def forward_committee(
     side_by_side = operations.concatenate([logits[index] for index in range(len(members))])
     by_member = operations.reshape(side_by_side, 0, len(members), -1)
     votes = operations.softmax(by_member)
-    by_ngrams = None if ngrams is None else operations.softmax(_ngram_logits(operations, ngrams, batches[0]))
+    by_ngrams = None if ngrams is None else ngram_probabilities(operations, ngrams, batches[0])
     mean = operations.mean(votes if voting.vote == "probability" else by_member, keep=False)
     if by_ngrams is not None:
         share = voting.ngram_weight
@@ -85,22 +85,19 @@ def forward_committee(
     return Outputs(probabilities, votes, tuple(attention), by_ngrams)
 
 
-def _ngram_logits(operations: Operations[Value], ngrams: NgramClassifier, batch: TokenBatch[Value]) -> Value:
-    """(B, labels); the formula is in `model/ngrams.py`."""
-    rows = [operations.lookup(ngrams.unigram_rows, batch.ids)]
-    tables = [ngrams.unigrams]
-    if len(ngrams.bigrams.codes):
-        rows.append(operations.bigram_rows(ngrams.bigrams.codes, ngrams.vocab_size, batch.ids))
-        tables.append(ngrams.bigrams)
+def ngram_probabilities(operations: Operations[Value], ngrams: NgramClassifier, batch: TokenBatch[Value]) -> Value:
+    """(B, labels), those of the linear n-gram classifier; the formula is in `model/ngrams.py`."""
+    of_unigrams = operations.lookup(ngrams.unigram_rows, batch.ids)
+    of_bigrams = operations.bigram_rows(ngrams.bigrams.codes, ngrams.vocab_size, batch.ids)
     real = operations.real_tokens(batch.mask)
     every_token = operations.transpose(real, 0, 2, 1)
-    weights = [operations.token_embeddings(table.weights, row) for table, row in zip(tables, rows, strict=True)]
-    sums = [operations.matmul(every_token, weight) for weight in weights]  # (B, 1, labels) each
-    total = operations.add(*sums) if len(sums) > 1 else sums[0]
-    idf = [operations.multiply(operations.lookup(t.idf, row), real) for t, row in zip(tables, rows, strict=True)]
+    both = ((ngrams.unigrams, of_unigrams), (ngrams.bigrams, of_bigrams))
+    sums = [operations.matmul(every_token, operations.token_embeddings(table.weights, rows)) for table, rows in both]
+    total = operations.add(*sums)  # (B, 1, labels)
+    idf = [operations.multiply(operations.lookup(table.idf, rows), real) for table, rows in both]
     norm = operations.inverse_norm(operations.transpose(operations.concatenate(idf), 0, 2, 1), NORM_EPSILON)
     scores = operations.reshape(operations.multiply(total, norm), 0, -1)
-    return operations.add(scores, operations.constant(ngrams.bias))
+    return operations.softmax(operations.add(scores, operations.constant(ngrams.bias)))
 
 
 def _member(operations: Operations[Value], member: FoldedMember, batch: TokenBatch[Value]) -> tuple[Value, Value]:

@@ -53,10 +53,6 @@ class Checkpoint:
         """Padded tokens that a batch should have at most, so that what is made of them fits into a core's cache."""
         return max(1, _BATCH_TOKENS // max(member.front_end.channels for member in self.members))
 
-    def backend(self, threads: int) -> Backend:
-        """What computes it as it was trained, in NumPy."""
-        return NumpyBackend(self.members, self.voting, threads, self.ngrams)
-
     def classifier(self, backend: Backend, threads: int) -> Classifier:
         """A classifier: the committee's vocabularies around a backend that computes their forward pass."""
         return Classifier(
@@ -87,7 +83,8 @@ def load(folder: str | Path, threads: int = 1) -> Classifier:
     if (folder / ARTEFACT).is_file():
         return _open_artefact(folder, threads)
     checkpoint = open_checkpoint(folder)
-    return checkpoint.classifier(checkpoint.backend(threads), threads)
+    backend = NumpyBackend(checkpoint.members, checkpoint.voting, threads, checkpoint.ngrams)
+    return checkpoint.classifier(backend, threads)
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:

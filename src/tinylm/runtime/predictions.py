@@ -27,8 +27,8 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.probabilities)
 
-    def __getitem__(self, texts: slice) -> "Predictions":
-        """Those of some of the texts; the arrays are views."""
+    def __getitem__(self, texts: slice | npt.NDArray[np.integer]) -> "Predictions":
+        """Those of some of the texts, in that order; with a slice the arrays are views."""
         ngrams = None if self.ngrams is None else self.ngrams[texts]
         return Predictions(self.labels, self.probabilities[texts], self.votes[:, texts], self.tokens[texts], ngrams)
 

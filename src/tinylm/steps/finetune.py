@@ -12,6 +12,7 @@ from tinylm.core.progress import Progress, Silent
 from tinylm.core.runs import claim
 from tinylm.model.config import ModelConfig
 from tinylm.model.layout import read_config
+from tinylm.model.ngrams import NGRAMS
 from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import load
 from tinylm.steps.base import (
@@ -128,7 +129,7 @@ def finetune_committee(
         progress: receives stages and messages.
         from_scratch: keep of a member only its shape and vocabulary, and draw its weights anew.
     """
-    from tinylm.train.finetune import is_short
+    from tinylm.train.finetune import is_short, shape_of
     from tinylm.train.ngrams import fit_ngram_classifier
     from tinylm.train.variants import IN_TURN, member_settings, members_differ
 
@@ -149,9 +150,9 @@ def finetune_committee(
     ]
     what = "fine-tuning from scratch" if from_scratch else "fine-tuning"
     run_side_by_side(what, "members", jobs, progress, short=is_short(settings, len(task.train), len(jobs)))
-    if ngrams is not None:
-        shape = starts[0] if isinstance(starts[0], ModelConfig) else read_config(starts[0])[0]
-        fit_ngram_classifier(shape, tokenizers[0], task, ngrams, settings.seed).save(folder)
+    # One that is there was fitted to the same labels: a run that is resumed has the same record.
+    if ngrams is not None and not (folder / NGRAMS).is_file():
+        fit_ngram_classifier(shape_of(starts[0]), tokenizers[0], task, ngrams, settings.seed).save(folder)
     write_committee(folder, member_names(len(members)), task.labels, voting)
     return load(folder)
 

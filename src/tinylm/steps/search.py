@@ -16,7 +16,6 @@ from tinylm.committee.voting import Vote
 from tinylm.core.files import write_json
 from tinylm.core.progress import Progress
 from tinylm.model.config import ModelConfig
-from tinylm.model.layout import read_config
 from tinylm.steps.side_by_side import Job, run_side_by_side
 from tinylm.text.splits import Task
 from tinylm.tokens.wordpiece import Tokenizer
@@ -50,7 +49,7 @@ def search_mix(
         progress: receives how far it is, and what was chosen.
     """
     from tinylm.train.candidate import held_out_by, predict_held_out, splits_for
-    from tinylm.train.finetune import is_short
+    from tinylm.train.finetune import is_short, shape_of
     from tinylm.train.ngrams import score_held_out
     from tinylm.train.variants import IN_TURN, VARIANTS
 
@@ -74,7 +73,7 @@ def search_mix(
         for split in range(splits)
         for kind in IN_TURN
     ]
-    shape = starts[0] if isinstance(starts[0], ModelConfig) else read_config(starts[0])[0]
+    shape = shape_of(starts[0])
     by_ngrams: list[Job[Any]] = [
         partial(score_held_out, shape, tokenizers[0], task, held_out_by(task, settings.seed, split), settings.seed)
         for split in range(splits)

@@ -3,7 +3,6 @@
 Fine-tuned members are not kept, so that they are made again here.
 """
 
-import csv
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -22,14 +21,13 @@ from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import load
 from tinylm.steps.distill import distill
 from tinylm.study.editions import EDITIONS
-from tinylm.study.finetuned import Finetuned
 from tinylm.study.grid import Facts
 from tinylm.study.lab import Lab
 from tinylm.study.pretrained import MODEL
 from tinylm.study.run import Run, name_of
 from tinylm.study.tuned import Tuned
 from tinylm.text.sources import TaskSource
-from tinylm.text.splits import Examples, Task
+from tinylm.text.splits import Examples, Task, write_examples
 from tinylm.train.settings import DistillSettings
 
 Predictor = Callable[[Sequence[str]], npt.NDArray[np.integer]]
@@ -56,7 +54,7 @@ class OfCommittee(Run):
         Raises:
             LookupError: a search is not done.
         """
-        return [name_of(self._member(tuned, lab), lab) for tuned in self.members]
+        return [name_of(tuned.found(lab), lab) for tuned in self.members]
 
     def resolved(self, lab: Lab) -> Run | None:
         """Itself, once its members' searches are done."""
@@ -74,20 +72,13 @@ class OfCommittee(Run):
         """Fine-tune the members, and make them a committee in `folder`."""
         names = member_names(len(self.members))
         for name, tuned in zip(names, self.members, strict=True):
-            member = self._member(tuned, lab)
+            member = tuned.found(lab)
             member.train(lab, progress)
             made = lab.store.folder(name_of(member, lab)) / MODEL
             shutil.rmtree(folder / name, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True)
             shutil.move(made, folder / name)
         write_committee(folder, names, self.task(lab).labels, PLAIN)
-
-    @staticmethod
-    def _member(tuned: Tuned, lab: Lab) -> Finetuned:
-        member = tuned.resolved(lab)
-        if member is None:
-            raise LookupError(f"the search of {tuned.title} is not done")
-        return member
 
 
 @dataclass(frozen=True)
@@ -164,7 +155,7 @@ class Timed(OfCommittee):
         committee, exported = folder / "committee", folder / "exported"
         self.assemble(committee, lab, progress)
         validation = folder / "validation.csv"
-        _write_examples(validation, self.validation(lab), task.labels)
+        write_examples(validation, self.validation(lab), task.labels)
         # 8 bits are wanted whatever they cost: their accuracy is what is measured.
         export_committee(
             committee,
@@ -213,9 +204,3 @@ def time_classes(predict: Predictor, test: Examples) -> Facts:
 
 def _classes(classifier: Classifier, texts: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.asarray(classifier.predict_proba(list(texts)).argmax(1))
-
-
-def _write_examples(file: Path, examples: Examples, labels: Sequence[str]) -> None:
-    with file.open("w", newline="", encoding="utf-8") as out:
-        rows = ((text, labels[label]) for text, label in zip(examples.texts, examples.labels, strict=True))
-        csv.writer(out).writerows([("text", "label"), *rows])

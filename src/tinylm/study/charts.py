@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal, Protocol
 
-from tinylm.core.errors import InputError, MissingExtraError
+from tinylm.core.errors import InputError
+from tinylm.core.extras import needed
 
 # Mid-tones: each has a contrast of 3 or more against the light and against the dark page.
 COLOURS = ("#3b7dd8", "#cf6a1e", "#2e9469", "#b95aa8", "#7f6ad6", "#d04a52", "#2089a0", "#86862a")
@@ -162,18 +163,10 @@ def plotting(charts: Sequence[Figure]) -> str:
     """
     if not charts:
         return ""
-    try:
-        import altair  # noqa: PLC0415
-        import vl_convert  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtraError("study", "A report with charts") from error
-
+    converter, version = _converter("A report with charts")
     # "<" never stands in the JSON, so no value can close the script element it is in.
     specs = json.dumps([_spec(chart) for chart in charts], allow_nan=False).replace("<", "\\u003c")
-    library = vl_convert.javascript_bundle(
-        snippet="window.vegaEmbed = vegaEmbed;",
-        vl_version=".".join(altair.SCHEMA_VERSION.split(".")[:2]),
-    )
+    library = converter.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;", vl_version=version)
     return (
         f"<script>{library}</script>\n<script>\n"
         f"const specs = {specs};\n"
@@ -188,18 +181,18 @@ def svg(chart: Figure) -> str:
     Raises:
         MissingExtraError: altair or vl-convert is not installed.
     """
-    try:
-        import altair  # noqa: PLC0415
-        import vl_convert  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtraError("study", "A chart") from error
-
+    converter, version = _converter("A chart")
     spec = _spec(chart, width=_SVG_WIDTH, height=chart.height, background="white") | {"padding": _SVG_PADDING}
     _show_legends(spec)
     fixed = json.dumps(spec).replace("currentColor", _SVG_TEXT).replace("system-ui, sans-serif", "sans-serif")
-    version = ".".join(altair.SCHEMA_VERSION.split(".")[:2])
-    drawn: str = vl_convert.vegalite_to_svg(fixed, vl_version=version)
+    drawn: str = converter.vegalite_to_svg(fixed, vl_version=version)
     return drawn
+
+
+def _converter(what: str) -> tuple[Any, str]:
+    """vl-convert, and the version of vega-lite that altair's charts are of."""
+    altair, converter = (needed(module, what) for module in ("altair", "vl_convert"))
+    return converter, ".".join(altair.SCHEMA_VERSION.split(".")[:2])
 
 
 def _show_legends(part: Any) -> None:

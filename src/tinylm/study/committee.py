@@ -7,14 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinylm.committee.voting import accuracy_by_size, vote
-from tinylm.core.errors import InputError
 from tinylm.study.arms import SCRATCH, Length
 from tinylm.study.assembled import Distilled
-from tinylm.study.charts import Chart, Curve, Reference
-from tinylm.study.conclusions import POINTS, Comparison, finding, sentence, signed
+from tinylm.study.charts import Chart, Reference
+from tinylm.study.conclusions import POINTS, Comparison, accuracy_at_infinity, accuracy_curve, finding, sentence, signed
 from tinylm.study.declaration import Findings, Study
 from tinylm.study.finetuned import scores
-from tinylm.study.fits import fit_by_seed
 from tinylm.study.grid import Facts, Levels
 from tinylm.study.intervals import Interval, paired_difference
 from tinylm.study.lab import Lab
@@ -129,7 +127,7 @@ class Committee(Study):
         for task, arm in results.levels("task", "arm"):
             here = results.where(task=task, arm=arm, regime=_TOKENS)
             deep = here.where(team=self.deep).mean("accuracy", scale=POINTS)
-            curves = [_curve(team, here.where(team=team)) for team in self.teams]
+            curves = [accuracy_curve(team, here.where(team=team), "members") for team in self.teams]
             curves = [curve for curve in curves if curve.points]
             if curves:
                 level = None if deep is None else Reference(self.deep, deep.mean)
@@ -219,13 +217,6 @@ def _or_dash(interval: Interval | None, arm: str) -> str:
     return "-" if interval is None or arm == SCRATCH else signed(interval)
 
 
-def _curve(team: str, line: Results) -> Curve:
-    means = {k: line.where(members=k).mean("accuracy", scale=POINTS) for (k,) in line.levels("members")}
-    found = {k: mean for k, mean in means.items() if mean is not None}
-    band = [(float(k), max(0.0, mean.low), min(POINTS, mean.high)) for k, mean in found.items() if mean.n > 1]
-    return Curve(team, "test", [(float(k), mean.mean) for k, mean in found.items()], band)
-
-
 def _limit(line: Results) -> tuple[str, str, str]:
     errors: dict[int, dict[int, float]] = {}
     for row in line.rows:
@@ -234,11 +225,7 @@ def _limit(line: Results) -> tuple[str, str, str]:
         return "-", "-", "-"
     most = max(max(curve) for curve in errors.values())
     last = line.where(members=most).mean("accuracy", scale=POINTS)
-    try:
-        limit = fit_by_seed(errors)[1]
-    except InputError:
-        return str(most), str(last), "-"
-    return str(most), str(last), str(Interval(POINTS - limit.mean, limit.half, limit.n))
+    return str(most), str(last), accuracy_at_infinity(errors)
 
 
 def _measures_rows(largest: Results) -> Iterator[list[str]]:

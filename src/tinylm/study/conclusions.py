@@ -1,10 +1,13 @@
-"""What several studies conclude with: a comparison of two kinds of run, its table and its chart."""
+"""What several studies conclude with: a comparison of two kinds of run, with table and chart; a curve and its limit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tinylm.core.errors import InputError
+from tinylm.study.charts import Curve
 from tinylm.study.figures import Estimate
+from tinylm.study.fits import fit_by_seed
 from tinylm.study.intervals import Interval, holm, p_value, t_interval
 from tinylm.study.report import Table
 from tinylm.study.results import SEED, Difference, Results, shown
@@ -80,6 +83,23 @@ class Comparison:
             Estimate(", ".join(shown(difference.levels[factor]) for factor in by), group, difference.interval)
             for difference in self.differences
         ]
+
+
+def accuracy_curve(name: str, line: Results, factor: str) -> Curve:
+    """Mean accuracy in per cent against the levels of a factor, with the band of its interval over seeds."""
+    means = {level: line.where(**{factor: level}).mean("accuracy", scale=POINTS) for (level,) in line.levels(factor)}
+    found = {level: mean for level, mean in means.items() if mean is not None}
+    band = [(float(k), max(0.0, mean.low), min(POINTS, mean.high)) for k, mean in found.items() if mean.n > 1]
+    return Curve(name, "test", [(float(k), mean.mean) for k, mean in found.items()], band)
+
+
+def accuracy_at_infinity(errors: Mapping[int, Mapping[int, float]]) -> str:
+    """100 - E of the fit E + c / K^a to errors in per cent by K, for each seed; a dash where none can be fitted."""
+    try:
+        limit = fit_by_seed(errors)[1]
+    except InputError:
+        return "-"
+    return str(Interval(POINTS - limit.mean, limit.half, limit.n))
 
 
 def signed(interval: Interval) -> str:

@@ -4,8 +4,6 @@ The corpus is the documentation of the Python packages on this machine. The task
 names of the libraries are masked in them.
 """
 
-import csv
-import io
 import json
 import os
 import platform
@@ -17,7 +15,6 @@ from typing import Literal
 
 import torch
 
-from tinylm.core.files import write_text
 from tinylm.core.progress import Progress
 from tinylm.evaluation.committees import evaluate_committee
 from tinylm.steps.base import PRETRAINED, open_base
@@ -29,7 +26,7 @@ from tinylm.study.library_task import library_task
 from tinylm.study.report import NextStep, ResultRow, write_report
 from tinylm.text.corpus import CorpusSource
 from tinylm.text.sources import TaskSource
-from tinylm.text.splits import Task
+from tinylm.text.splits import write_examples
 from tinylm.train.member import TRAINING
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
 from tinylm.train.trainer import METRICS
@@ -69,7 +66,8 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
     base = open_base(output)
     measured = evaluate_committee(committee, task.test)
     rows = compare(output, base, measured, task, finetuning, committee.voting.vote, progress)
-    _write_labels(output / LABELS, task)
+    for name, part in (("train.csv", task.train), ("test.csv", task.test)):
+        write_examples(output / LABELS / name, part, task.labels)
     question = "'Fit a logistic regression classifier to the training data.'"
     model, labels = shlex.quote(str(output)), shlex.quote(str(output / LABELS))
     small = shlex.quote(f"{output}-small")
@@ -83,8 +81,8 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
         ),
         NextStep("measure a model on other labelled text", "tinylm evaluate model more.csv"),
     ]
-    ending = f", committee of {_MEMBERS}"
-    accuracy = {row.name.removesuffix(ending): row.accuracy for row in rows if row.name.endswith(ending)}
+    accuracy = {row.name: row.accuracy for row in rows}
+    pretrained, scratch = (accuracy[f"{how}, committee of {_MEMBERS}"] for how in ("pre-trained", "from scratch"))
     seconds = time.perf_counter() - started
     write_report(
         output / REPORT,
@@ -92,9 +90,8 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
         summary=(
             f"{_MEMBERS} language models with one layer each were pre-trained for {_BUDGET} on the documentation of "
             f"the Python packages on this machine, then fine-tuned to distinguish {len(task.labels)} libraries on "
-            f"{len(task.train)} labelled texts. Together they are right on {accuracy['pre-trained']:.1%} of "
-            f"{len(task.test):,} unseen texts; the same members without pre-training, on "
-            f"{accuracy['from scratch']:.1%}."
+            f"{len(task.train)} labelled texts. Together they are right on {pretrained:.1%} of "
+            f"{len(task.test):,} unseen texts; the same members without pre-training, on {scratch:.1%}."
         ),
         table=rows,
         charts=list(_charts(output)),
@@ -107,15 +104,6 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
         settings=json.loads((output / "member-0" / TRAINING).read_text(encoding="utf-8"))["settings"],
     )
     return rows, next_steps
-
-
-def _write_labels(folder: Path, task: Task) -> None:
-    """The labelled texts as files, to look at and to use as a task."""
-    for name, examples in (("train.csv", task.train), ("test.csv", task.test)):
-        lines = io.StringIO()
-        rows = zip(examples.texts, (task.labels[index] for index in examples.labels), strict=True)
-        csv.writer(lines, lineterminator="\n").writerows([("text", "label"), *rows])
-        write_text(folder / name, lines.getvalue())
 
 
 def _charts(output: Path) -> Iterator[Chart]:

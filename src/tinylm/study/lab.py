@@ -27,8 +27,6 @@ from tinylm.tokens.wordpiece import Tokenizer
 
 VOTES = "votes.npz"
 _EVERY_ROW = 10**9
-TRAINED_PIECES = 30_000
-"""Of a vocabulary that is trained on the corpus."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class Lab:
     def prepare(self, text: Text, progress: Progress) -> None:
         """Make vocabulary and token file where they are not there yet, which takes a minute for 100,000 documents."""
         if text.vocabulary is None:
-            corpus_tokenizer(self.corpus(text), TRAINED_PIECES, progress=progress)
+            corpus_tokenizer(self.corpus(text), progress=progress)
         tokenise(self.corpus(text), self.tokenizer(text), progress=progress)
 
     def tokenizer(self, text: Text) -> Tokenizer:
@@ -134,7 +132,7 @@ def _corpus(source: str, data_dir: str | None) -> Corpus:
 @lru_cache(maxsize=4)
 def _tokenizer(text: Text, data_dir: str | None) -> Tokenizer:
     if text.vocabulary is None:
-        return corpus_tokenizer(_corpus(text.corpus, data_dir), TRAINED_PIECES)
+        return corpus_tokenizer(_corpus(text.corpus, data_dir))
     return load_tokenizer(text.vocabulary, data_dir)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinylm.core.extras import needed
-from tinylm.core.progress import Progress
+from tinylm.core.progress import Progress, Silent
 from tinylm.steps.side_by_side import Job
 
 ADDRESS = "RAY_ADDRESS"
@@ -63,7 +63,7 @@ def _work(job: Job[None], folder: Path) -> list[str]:
     return heard.lines
 
 
-class _Heard:
+class _Heard(Silent):
     """Progress that keeps what is said."""
 
     def __init__(self) -> None:
@@ -71,12 +71,3 @@ class _Heard:
 
     def say(self, message: str) -> None:
         self.lines.append(message)
-
-    def start(self, what: str, total: float | None, unit: str) -> None:
-        del what, total, unit
-
-    def update(self, done: float, facts: str = "") -> None:
-        del done, facts
-
-    def finish(self) -> None:
-        pass

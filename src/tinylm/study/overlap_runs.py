@@ -10,7 +10,7 @@ from tinylm.study.grid import Facts
 from tinylm.study.lab import Lab, Sample
 from tinylm.study.pretrained import Pretrained
 from tinylm.study.run import Run
-from tinylm.study.tuned import Tuned
+from tinylm.study.tuned import Searched, Tuned
 from tinylm.tokens.overlap import count_tokens, overlap
 from tinylm.tokens.selection import READ
 
@@ -52,19 +52,14 @@ class Overlapped(Run):
 
 
 @dataclass(frozen=True)
-class SameSettings(Run):
+class SameSettings(Searched):
     """A member fine-tuned with the settings that the search of another member found."""
 
     start: Pretrained
     searched: Tuned
 
-    @property
-    def title(self) -> str:
-        """See `Run`."""
-        return self.typical().title
-
     def typical(self) -> Finetuned:
-        """See `Run`."""
+        """See `Searched`."""
         return replace(self.searched.with_candidate(self.searched.candidates[0]), start=self.start)
 
     def needs(self, lab: Lab) -> Sequence[Run]:
@@ -72,18 +67,7 @@ class SameSettings(Run):
         del lab
         return [self.start, *self.searched.search()]
 
-    def resolved(self, lab: Lab) -> Run | None:
-        """See `Run`."""
+    def resolved(self, lab: Lab) -> Finetuned | None:
+        """See `Searched`."""
         found = self.searched.resolved(lab)
         return None if found is None else replace(found, start=self.start)
-
-    def facts(self, lab: Lab) -> Facts:
-        """See `Run`."""
-        run = self.resolved(lab)
-        if run is None:
-            raise LookupError(f"the search of {self.title} is not done")
-        return run.facts(lab)
-
-    def measure(self, lab: Lab, progress: Progress) -> Facts:
-        """Never called: the run that it stands for is measured."""
-        raise NotImplementedError

@@ -7,12 +7,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinylm.core.errors import InputError
 from tinylm.study.arms import SCRATCH, Length
-from tinylm.study.charts import Chart, Curve
-from tinylm.study.conclusions import POINTS, excludes_zero, finding, sentence, signed
+from tinylm.study.charts import Chart
+from tinylm.study.conclusions import (
+    POINTS,
+    accuracy_at_infinity,
+    accuracy_curve,
+    excludes_zero,
+    finding,
+    sentence,
+    signed,
+)
 from tinylm.study.declaration import Findings, Study
-from tinylm.study.fits import fit_by_seed
 from tinylm.study.grid import Levels
 from tinylm.study.intervals import Interval, t_interval
 from tinylm.study.report import Section, Table
@@ -75,7 +81,7 @@ class Size(Study):
         for (shape, task), here in _parts(results, "shape", "task"):
             curves = []
             for (arm, regime), line in _parts(here, "arm", "regime"):
-                curves.append(_curve(f"{arm}, {regime}", line))
+                curves.append(accuracy_curve(f"{arm}, {regime}", line, "size"))
                 rows.append([shape, task, arm, regime, *self._fitted(line)])
             charts.append(
                 Chart(f"{task}, {shape}", "documents of pre-training", "accuracy, %", curves, x_scale="symlog")
@@ -122,11 +128,8 @@ class Size(Study):
     def _fitted(self, line: Results) -> tuple[str, str]:
         slopes = list(slopes_by_seed(line).values())
         errors = {seed: {n: POINTS - a for n, a in curve.items()} for seed, curve in curves_by_seed(line).items()}
-        try:
-            limit = fit_by_seed({seed: curve for seed, curve in errors.items() if len(curve) > 2})[1]
-        except InputError:
-            return (signed(t_interval(slopes)) if slopes else "-"), "-"
-        return signed(t_interval(slopes)), str(Interval(POINTS - limit.mean, limit.half, limit.n))
+        limit = accuracy_at_infinity({seed: curve for seed, curve in errors.items() if len(curve) > 2})
+        return (signed(t_interval(slopes)) if slopes else "-"), limit
 
 
 def curves_by_seed(line: Results) -> dict[int, dict[int, float]]:
@@ -150,10 +153,3 @@ def slopes_by_seed(line: Results) -> dict[int, float]:
 def _parts(results: Results, *factors: str) -> Iterator[tuple[tuple[Any, ...], Results]]:
     for levels in results.levels(*factors):
         yield levels, results.where(**dict(zip(factors, levels, strict=True)))
-
-
-def _curve(name: str, line: Results) -> Curve:
-    means = {n: line.where(size=n).mean("accuracy", scale=POINTS) for (n,) in line.levels("size")}
-    found = {n: mean for n, mean in means.items() if mean is not None}
-    band = [(float(n), max(0.0, mean.low), min(POINTS, mean.high)) for n, mean in found.items() if mean.n > 1]
-    return Curve(name, "test", [(float(n), mean.mean) for n, mean in found.items()], band)

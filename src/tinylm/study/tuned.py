@@ -3,6 +3,7 @@
 Every arm, from scratch included, has the same search, so that no arm is handicapped by settings made for another.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,8 +14,48 @@ from tinylm.study.lab import Lab, Sample
 from tinylm.study.run import Run, name_of
 
 
+class Searched(Run):
+    """A run that stands for a `Finetuned` whose settings a search finds."""
+
+    @abstractmethod
+    def typical(self) -> Finetuned:
+        """With the first candidate."""
+
+    @abstractmethod
+    def resolved(self, lab: Lab) -> Finetuned | None:
+        """With the best candidate; None while the search is not done.
+
+        Raises:
+            FailedRunError: every candidate failed.
+        """
+
+    @property
+    def title(self) -> str:
+        """A phrase for people."""
+        return self.typical().title
+
+    def found(self, lab: Lab) -> Finetuned:
+        """The run that it stands for.
+
+        Raises:
+            LookupError: that is not known yet.
+        """
+        run = self.resolved(lab)
+        if run is None:
+            raise LookupError(f"the search of {self.title} is not done")
+        return run
+
+    def facts(self, lab: Lab) -> Facts:
+        """Those of the run that it stands for; raises as `found` does."""
+        return self.found(lab).facts(lab)
+
+    def measure(self, lab: Lab, progress: Progress) -> Facts:
+        """Never called: the run that it stands for is measured."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class Tuned(Run):
+class Tuned(Searched):
     """A `Finetuned` whose candidate is that of the best accuracy on the validation texts of the search's seed."""
 
     start: Start
@@ -24,11 +65,6 @@ class Tuned(Run):
     finetuning: Finetuning
     candidates: tuple[Candidate, ...]
     search_seed: int
-
-    @property
-    def title(self) -> str:
-        """A phrase for people."""
-        return self.typical().title
 
     def with_candidate(self, candidate: Candidate) -> Finetuned:
         """The run with one of the candidates."""
@@ -41,7 +77,7 @@ class Tuned(Run):
         return len(self.candidates) > 1 and (self.seed, self.index) == (self.search_seed, 0)
 
     def typical(self) -> Finetuned:
-        """With the first candidate."""
+        """See `Searched`."""
         return self.with_candidate(self.candidates[0])
 
     def needs(self, lab: Lab) -> Sequence[Run]:
@@ -56,11 +92,7 @@ class Tuned(Run):
         return [searched.with_candidate(candidate) for candidate in self.candidates]
 
     def resolved(self, lab: Lab) -> Finetuned | None:
-        """The run with the best candidate; None while the search is not done.
-
-        Raises:
-            FailedRunError: every candidate failed.
-        """
+        """See `Searched`."""
         if len(self.candidates) == 1:
             return self.with_candidate(self.candidates[0])
         entries = [lab.store.find(name_of(run, lab)) for run in self.search()]
@@ -73,18 +105,3 @@ class Tuned(Run):
         if found[best] is None:
             raise FailedRunError(f"every candidate of {self.title} failed: {entries[best]['failed']}")  # type: ignore[index]
         return self.with_candidate(self.candidates[best])
-
-    def facts(self, lab: Lab) -> Facts:
-        """Those of the run that it stands for.
-
-        Raises:
-            LookupError: that is not known yet.
-        """
-        run = self.resolved(lab)
-        if run is None:
-            raise LookupError(f"the search of {self.title} is not done")
-        return run.facts(lab)
-
-    def measure(self, lab: Lab, progress: Progress) -> Facts:
-        """Never called: the run that it stands for is measured."""
-        raise NotImplementedError

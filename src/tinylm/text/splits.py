@@ -1,14 +1,17 @@
 """Labelled texts, and how they are parted: by label in fixed shares, never the same text on both sides."""
 
+import csv
 import hashlib
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tinylm.core.files import new_text_file
 from tinylm.core.seeds import numpy_generator
 
 Labels = npt.NDArray[np.int64]
@@ -32,6 +35,13 @@ class Examples:
     def take(self, indices: npt.NDArray[np.integer]) -> "Examples":
         """Those at `indices`, in that order."""
         return Examples(tuple(self.texts[i] for i in indices), self.labels[indices])
+
+
+def write_examples(file: Path, examples: Examples, labels: Sequence[str]) -> None:
+    """Write examples as csv with the columns `text` and `label`; `labels` are the names of the classes."""
+    with new_text_file(file) as out:
+        rows = ((text, labels[label]) for text, label in zip(examples.texts, examples.labels, strict=True))
+        csv.writer(out, lineterminator="\n").writerows([("text", "label"), *rows])
 
 
 @dataclass(frozen=True)

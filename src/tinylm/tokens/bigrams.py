@@ -3,10 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from tinylm.tokens.sequences import Indices, Sequences
-
-_CHUNK = 4096
-"""Sequences counted at a time."""
+from tinylm.tokens.sequences import Indices, Sequences, in_chunks
 
 
 def bigram_codes(ids: npt.NDArray[np.integer], vocab_size: int) -> Indices:
@@ -38,13 +35,9 @@ def frequent_bigrams(sequences: Sequences, vocab_size: int, *, min_count: int, m
     """
     found = np.empty(0, np.int64)
     counts = np.empty(0, np.int64)
-    lengths = sequences.lengths
-    for start in range(0, len(sequences), _CHUNK):
-        chosen = np.arange(start, min(start + _CHUNK, len(sequences)))
-        ids = sequences.fetch(chosen)
-        columns = np.arange(ids.shape[1])
-        real = (columns > 0) & (columns < lengths[chosen][:, None])
-        new, new_counts = np.unique(bigram_codes(ids, vocab_size)[real], return_counts=True)
+    for ids, real in in_chunks(sequences):
+        # The first token has none before it.
+        new, new_counts = np.unique(bigram_codes(ids, vocab_size)[:, 1:][real[:, 1:]], return_counts=True)
         both = np.concatenate([found, new])
         found, where = np.unique(both, return_inverse=True)
         counts = np.bincount(where, np.concatenate([counts, new_counts]), len(found)).astype(np.int64)

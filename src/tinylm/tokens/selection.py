@@ -116,13 +116,6 @@ def stored_documents(corpus: Corpus, tokenizer: Tokenizer, tokens: TokenFile) ->
     return _readable(texts, tokenizer) if tokens.meta.unreadable else texts
 
 
-def chosen_texts(corpus: Corpus, tokenizer: Tokenizer, tokens: TokenFile, documents: Documents) -> Iterator[str]:
-    """The texts of documents of a token file, given by number."""
-    chosen = np.zeros(len(tokens), dtype=bool)
-    chosen[documents] = True
-    return compress(stored_documents(corpus, tokenizer, tokens), chosen)
-
-
 def _readable(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[str]:
     stream = iter(texts)
     while batch := list(islice(stream, BATCH)):

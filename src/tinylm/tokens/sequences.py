@@ -1,5 +1,6 @@
 """A token file as sequences to train on: documents truncated, their stream packed, neighbouring passages."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,9 @@ from tinylm.core.seeds import numpy_generator
 from tinylm.tokens.token_file import TokenFile
 
 Indices = npt.NDArray[np.int64]
+
+_CHUNK = 4096
+"""Sequences that `in_chunks` reads at a time."""
 
 _PASSAGES = 2
 """Passages in a pair."""
@@ -43,6 +47,15 @@ class Sequences(Protocol):
         Returns:
             Shape (B, T), int64, T the longest of them; shorter ones end in pad ids.
         """
+
+
+def in_chunks(sequences: Sequences) -> Iterator[tuple[Indices, npt.NDArray[np.bool_]]]:
+    """All sequences in their order, some thousands at a time: ids (B, T), and which of them are no padding (B, T)."""
+    lengths = sequences.lengths
+    for start in range(0, len(sequences), _CHUNK):
+        chosen = np.arange(start, min(start + _CHUNK, len(sequences)))
+        ids = sequences.fetch(chosen)
+        yield ids, np.arange(ids.shape[1]) < lengths[chosen][:, None]
 
 
 class Truncated:

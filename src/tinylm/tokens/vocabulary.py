@@ -74,7 +74,7 @@ def train_tokenizer(
     return Tokenizer(wordpiece({piece: i for i, piece in enumerate(pieces)}))
 
 
-def corpus_tokenizer(corpus: Corpus, vocab_size: int, *, progress: Progress | None = None) -> Tokenizer:
+def corpus_tokenizer(corpus: Corpus, vocab_size: int = 30_000, *, progress: Progress | None = None) -> Tokenizer:
     """The vocabulary of a corpus, trained once and kept in tinylm's cache; see `train_tokenizer`."""
     name = hashlib.blake2b(f"{corpus.fingerprint}/{vocab_size}".encode(), digest_size=16).hexdigest()
     kept = cache_folder() / "vocabularies" / name

@@ -23,8 +23,8 @@ from tinylm.train.distributed import DistributedContext
 from tinylm.train.settings import SHORT_STEPS, FinetuneSettings
 
 _LEAST_EPOCHS, _MOST_EPOCHS, _UPDATES = 3, 50, 1000
-_BIGRAM_MIN_COUNT, _MOST_BIGRAMS = 2, 100_000
-"""Occurrences of a bigram in the training texts at least, and how many get a vector; docs/LOG.md, "Bigrams"."""
+BIGRAM_MIN_COUNT, MOST_BIGRAMS = 2, 100_000
+"""Occurrences of a bigram in the training texts at least, and how many are listed; docs/LOG.md, "Bigrams"."""
 
 
 def default_learning_rate(shape: ModelConfig) -> float:
@@ -36,6 +36,11 @@ def default_updates(texts: int, batch_size: int) -> int:
     """How long training lasts where nobody says: 1,000 updates, but no fewer than 3 epochs and no more than 50."""
     epoch = texts / batch_size
     return math.ceil(max(_LEAST_EPOCHS * epoch, min(_UPDATES, _MOST_EPOCHS * epoch)))
+
+
+def shape_of(start: Path | ModelConfig) -> ModelConfig:
+    """The shape of what a member starts from: a folder, or a shape whose weights are drawn anew."""
+    return read_config(start)[0] if isinstance(start, Path) else start
 
 
 def vocabulary_size(shape: ModelConfig, tokenizer: Tokenizer) -> int:
@@ -79,7 +84,7 @@ def finetune_member(
         InputError: a label has too few examples, the disk is too full, or the checkpoint is of another model.
     """
     seed = member_seed(settings.seed, index)
-    shape = read_config(start)[0] if isinstance(start, Path) else start
+    shape = shape_of(start)
     shape = replace(shape, vocab_size=vocabulary_size(shape, tokenizer))
     sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions)
     model = _start(start, shape, len(task.labels), seed, _bigrams(sequences, shape, settings)).to(processes.device)
@@ -107,7 +112,7 @@ def _bigrams(sequences: Sequences, shape: ModelConfig, settings: FinetuneSetting
     """Codes of the bigrams that get vectors: those of the training texts, whose labels are not looked at."""
     if not settings.bigrams:
         return np.empty(0, np.int64)
-    return frequent_bigrams(sequences, shape.vocab_size, min_count=_BIGRAM_MIN_COUNT, most=_MOST_BIGRAMS)
+    return frequent_bigrams(sequences, shape.vocab_size, min_count=BIGRAM_MIN_COUNT, most=MOST_BIGRAMS)
 
 
 def _start(

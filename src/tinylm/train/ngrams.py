@@ -6,7 +6,6 @@ idf^2 over all of its n-grams, each as often as it occurs, so that a graph can c
 """
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,12 +22,9 @@ from tinylm.model.ngrams import NORM_EPSILON, NgramClassifier, NgramTables
 from tinylm.text.splits import Task
 from tinylm.tokens.bigrams import bigram_codes, frequent_bigrams, look_up
 from tinylm.tokens.encoded import EncodedTexts
-from tinylm.tokens.sequences import Indices, Sequences
+from tinylm.tokens.sequences import Indices, Sequences, in_chunks
 from tinylm.tokens.wordpiece import Tokenizer
-from tinylm.train.finetune import vocabulary_size
-
-_MIN_COUNT, _MOST_BIGRAMS = 2, 100_000
-"""Occurrences of a bigram in the training texts at least, and how many are listed."""
+from tinylm.train.finetune import BIGRAM_MIN_COUNT, MOST_BIGRAMS, vocabulary_size
 
 _MOST_WEIGHTS = 20_000_000
 """One for each class and n-gram: 80 MB. Where there would be more, the rarest n-grams are left out, bigrams first."""
@@ -38,9 +34,6 @@ _PASSES = 10
 
 _NO_EXAMPLE = -1.0
 """Score of a class without examples: that of a machine which sees negative ones alone."""
-
-_CHUNK = 4096
-"""Sequences read at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +50,8 @@ class NgramFeatures:
     """(unigrams + bigrams,)."""
 
     @classmethod
-    def of(cls, sequences: Sequences, vocab_size: int, classes: int) -> "NgramFeatures":
-        """Those of some texts: all unigrams, and the bigrams that recur.
+    def of(cls, sequences: Sequences, vocab_size: int, classes: int) -> "tuple[NgramFeatures, sparse.csr_matrix]":
+        """Those of some texts, all unigrams and the bigrams that recur; and these texts in them, as in `matrix`.
 
         Args:
             sequences: the texts.
@@ -67,18 +60,22 @@ class NgramFeatures:
         """
         most = max(1, _MOST_WEIGHTS // classes)
         counts = np.zeros(vocab_size, np.int64)
-        for ids, real in _chunks(sequences):
+        for ids, real in in_chunks(sequences):
             counts += np.bincount(ids[:, 1:-1][real[:, 2:]], minlength=vocab_size)
         unigrams = np.sort(np.argsort(-counts, kind="stable")[: min(most, np.count_nonzero(counts))])
-        left = min(_MOST_BIGRAMS, most - len(unigrams))
-        bigrams = frequent_bigrams(sequences, vocab_size, min_count=_MIN_COUNT, most=left)
+        left = min(MOST_BIGRAMS, most - len(unigrams))
+        bigrams = frequent_bigrams(sequences, vocab_size, min_count=BIGRAM_MIN_COUNT, most=left)
         unweighted = cls(unigrams, bigrams, vocab_size, np.ones(len(unigrams) + len(bigrams)))
-        texts_with = np.bincount(unweighted._counts(sequences).indices, minlength=len(unweighted.idf))
-        return replace(unweighted, idf=np.log((1 + len(sequences)) / (1 + texts_with)) + 1)
+        occurrences = unweighted._counts(sequences)
+        texts_with = np.bincount(occurrences.indices, minlength=len(unweighted.idf))
+        features = replace(unweighted, idf=np.log((1 + len(sequences)) / (1 + texts_with)) + 1)
+        return features, features._weigh(occurrences)
 
     def matrix(self, sequences: Sequences) -> sparse.csr_matrix:
         """Texts in these features: (texts, unigrams + bigrams)."""
-        counts = self._counts(sequences)
+        return self._weigh(self._counts(sequences))
+
+    def _weigh(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
         norm = np.sqrt(counts @ self.idf**2 + NORM_EPSILON)
         return sparse.csr_matrix(sparse.diags(1 / norm) @ counts @ sparse.diags(self.idf))
 
@@ -93,7 +90,7 @@ class NgramFeatures:
 
     def _counts(self, sequences: Sequences) -> sparse.csr_matrix:
         rows, columns, start = list[Indices](), list[Indices](), 0
-        for ids, real in _chunks(sequences):
+        for ids, real in in_chunks(sequences):
             of_bigrams = look_up(self.bigrams, bigram_codes(ids, self.vocab_size))
             for found, before in ((look_up(self.unigrams, ids), 0), (of_bigrams, len(self.unigrams))):
                 row, position = np.nonzero(real & (found > 0))
@@ -117,8 +114,8 @@ def fit_ngram_classifier(
         seed: of the order in which the solver visits the texts.
     """
     sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions)
-    features = NgramFeatures.of(sequences, vocabulary_size(shape, tokenizer), len(task.labels))
-    fitted = _fit(features.matrix(sequences), task.train.labels, len(task.labels), chosen.C, seed)
+    features, matrix = NgramFeatures.of(sequences, vocabulary_size(shape, tokenizer), len(task.labels))
+    fitted = _fit(matrix, task.train.labels, len(task.labels), chosen.C, seed)
     return features.classifier(*fitted, chosen.temperature)
 
 
@@ -145,8 +142,8 @@ def score_held_out(
     """
     rest, rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     learnt, others = (EncodedTexts(task.train.take(x).texts, tokenizer, shape.positions) for x in (rest, rows))
-    features = NgramFeatures.of(learnt, vocabulary_size(shape, tokenizer), len(task.labels))
-    matrix, to_score = features.matrix(learnt), features.matrix(others)
+    features, matrix = NgramFeatures.of(learnt, vocabulary_size(shape, tokenizer), len(task.labels))
+    to_score = features.matrix(others)
     progress.start("linear n-gram classifier", len(NGRAM_C), "fits")
     found = []
     for number, regularisation in enumerate(NGRAM_C, start=1):
@@ -172,11 +169,3 @@ def _fit(
         coefficients, intercepts = (np.concatenate([-x, x]) for x in (coefficients, intercepts))
     weights[machine.classes_], bias[machine.classes_] = coefficients, intercepts
     return weights, bias
-
-
-def _chunks(sequences: Sequences) -> Iterator[tuple[Indices, npt.NDArray[np.bool_]]]:
-    """Ids (B, T) and which of them are no padding (B, T)."""
-    for start in range(0, len(sequences), _CHUNK):
-        chosen = np.arange(start, min(start + _CHUNK, len(sequences)))
-        ids = sequences.fetch(chosen)
-        yield ids, np.arange(ids.shape[1]) < sequences.lengths[chosen][:, None]
