@@ -1,6 +1,6 @@
-"""How long work reports what it is doing: a protocol that the command line draws and the library leaves silent."""
+"""How long work reports what it is doing: a protocol, which `core/terminal.py` draws, and silence."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class Progress(Protocol):
@@ -20,7 +20,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Says nothing: the default of the Python interface."""
+    """Says nothing."""
 
     def say(self, message: str) -> None:
         """Ignore."""
@@ -33,3 +33,7 @@ class Silent:
 
     def finish(self) -> None:
         """Ignore."""
+
+
+Reporting = Progress | Literal["auto"] | None
+"""What a caller says about it: where to report, `auto` for a bar where somebody looks on, None for silence."""

@@ -1,16 +1,31 @@
-"""Progress in a terminal: a bar where there is one, a line now and then where there is not.
+"""Progress in a terminal or a notebook: a bar where there can be one, a line now and then where there cannot.
 
 Everything goes to standard error, so that results can be piped.
 """
 
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from tinylm.core.progress import Progress, Reporting
+
 _SECONDS_BETWEEN_LINES = 15.0
+
+
+def listener(progress: Reporting) -> Progress | None:
+    """Who is told how far long work is.
+
+    Args:
+        progress: itself, `auto` for a bar on standard error where that is a terminal or a notebook, or None.
+    """
+    if progress != "auto":
+        return progress
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    return TerminalProgress(console) if console.is_terminal or console.is_jupyter else None
 
 
 class TerminalProgress:
@@ -38,7 +53,8 @@ class TerminalProgress:
         self._what, self._unit, self._total = what, unit, total
         self._last_line = time.monotonic()
         self._first = None
-        if self._console.is_terminal:
+        # In a notebook rich draws with ipywidgets.
+        if self._console.is_terminal or (self._console.is_jupyter and find_spec("ipywidgets")):
             columns = (
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=20),

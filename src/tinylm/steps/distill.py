@@ -1,7 +1,7 @@
 """Distillation: a committee to one member, or a few, that predict what it predicts, on text without labels."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +11,9 @@ import numpy as np
 from tinylm.committee.files import member_names, read_committee, write_committee
 from tinylm.committee.voting import Voting
 from tinylm.core.errors import InputError
-from tinylm.core.progress import Progress, Silent
+from tinylm.core.progress import Progress, Reporting, Silent
 from tinylm.core.runs import claim, read_record
+from tinylm.core.terminal import listener
 from tinylm.model.layout import read_config
 from tinylm.runtime.artefact import ARTEFACT
 from tinylm.runtime.classifier import Classifier
@@ -28,6 +29,7 @@ from tinylm.steps.base import (
 from tinylm.steps.flags import CORPUS, DISTILLATION
 from tinylm.steps.soft_targets import SoftTargets
 from tinylm.text.corpus import Corpus, CorpusSource
+from tinylm.text.memory import Frame, corpus_source
 from tinylm.tokens.encoding import tokenise
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.sequences import Truncated, split_documents
@@ -131,7 +133,7 @@ class Distill:
 
 def distill(
     model: str | Path,
-    corpus: str | Path | Sequence[str] | Corpus | CorpusSource,
+    corpus: str | Path | Corpus | CorpusSource | Frame | Iterable[str],
     *,
     output: str | Path,
     members: int = Distill.members,
@@ -140,14 +142,14 @@ def distill(
     data_dir: str | Path | None = None,
     settings: DistillSettings | None = None,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: Reporting = "auto",
     **changes: Any,
 ) -> Classifier:
     """Distil a committee into one member or a few; see `Distill`, whose fields the arguments are.
 
     Args:
         model: folder of a committee as it was trained.
-        corpus: texts such as it will classify: a file, folder, glob, hub data set, list, or a `CorpusSource`.
+        corpus: texts such as it will classify: whatever `pretrain` takes.
         output: folder to write.
         members: how many of the committee's members are distilled into, the first ones.
         documents: how many texts to use, drawn by seed; all when None.
@@ -155,7 +157,7 @@ def distill(
         data_dir: where data sets known by name are looked for.
         settings: how to train.
         resume: go on with what `output` holds.
-        progress: receives stages and messages.
+        progress: receives stages and messages; by default a bar in a terminal or notebook, None for silence.
         changes: fields of `DistillSettings`, such as `budget="5m"`.
 
     Raises:
@@ -163,8 +165,8 @@ def distill(
         InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
         DivergedError: the loss exploded.
     """
-    source = corpus if isinstance(corpus, CorpusSource) else CorpusSource(corpus, text_column, documents, data_dir)
+    source = corpus_source(corpus, text_column, documents, data_dir)
     step = Distill(
         Path(model), corpus=source, members=members, settings=changed(settings or DistillSettings(), changes)
     )
-    return step.run(output, resume=resume, progress=progress)
+    return step.run(output, resume=resume, progress=listener(progress))

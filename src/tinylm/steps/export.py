@@ -4,7 +4,8 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tinylm.core.progress import Progress
+from tinylm.core.progress import Progress, Reporting
+from tinylm.core.terminal import listener
 from tinylm.runtime.artefact import MAX_ACCURACY_DROP, WeightPrecision
 from tinylm.steps.base import require_training
 from tinylm.steps.finetune import task_source
@@ -61,7 +62,7 @@ def export(
     max_accuracy_drop: float = MAX_ACCURACY_DROP,
     task: TaskSource | str | Path | None = None,
     data_dir: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Reporting = "auto",
 ) -> "ExportReport":
     """Write a committee as one small folder that predicts without torch; see `Export`, whose fields the arguments are.
 
@@ -72,7 +73,7 @@ def export(
         max_accuracy_drop: points of accuracy that 8 or 4 bits may cost.
         task: labelled text to measure that cost on; when None, what each member held out of its training.
         data_dir: where data sets known by name are looked for.
-        progress: receives stages and messages.
+        progress: receives stages and messages; by default a bar in a terminal or notebook, None for silence.
 
     Raises:
         InputError: no such model, the output folder is taken, or there is no labelled text to measure on.
@@ -80,4 +81,4 @@ def export(
     """
     source = None if task is None else task_source(task, data_dir)
     step = Export(Path(model), precision=precision, max_accuracy_drop=max_accuracy_drop, task=source)
-    return step.run(output, progress=progress)
+    return step.run(output, progress=listener(progress))

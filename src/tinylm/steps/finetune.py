@@ -1,6 +1,6 @@
 """Fine-tuning: pre-trained members and labels to a committee."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -8,8 +8,10 @@ from typing import Annotated, Any
 
 from tinylm.committee.files import member_names, write_committee
 from tinylm.committee.voting import Vote, Voting
-from tinylm.core.progress import Progress, Silent
+from tinylm.core.errors import InputError
+from tinylm.core.progress import Progress, Reporting, Silent
 from tinylm.core.runs import claim
+from tinylm.core.terminal import listener
 from tinylm.model.config import ModelConfig
 from tinylm.model.layout import read_config
 from tinylm.model.ngrams import NGRAMS
@@ -31,6 +33,7 @@ from tinylm.steps.flags import FINETUNING, TASK
 from tinylm.steps.search import search_mix
 from tinylm.steps.side_by_side import run_side_by_side
 from tinylm.text.known import as_written
+from tinylm.text.memory import Frame, task_in_memory, task_of_frame
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Task
 from tinylm.tokens.loading import load_tokenizer
@@ -174,29 +177,38 @@ def _finetune(
 
 def finetune(
     base: Base | str | Path,
-    task: Task | TaskSource | str | Path,
+    task: Task | TaskSource | str | Path | Frame | None = None,
     *,
+    texts: Iterable[str] | None = None,
+    labels: Iterable[Any] | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
     output: str | Path | None = None,
     members: int | None = None,
     data_dir: str | Path | None = None,
     vote: Vote = "probability",
     settings: FinetuneSettings | None = None,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: Reporting = "auto",
     **changes: Any,
 ) -> Classifier:
     """Fine-tune pre-trained members to labels; see `Finetune`, whose fields the arguments are.
 
     Args:
         base: what `pretrain` returned or wrote, or the folder of one BERT in Hugging Face's layout.
-        task: the labelled text; a `TaskSource` names its columns. Its test part is not used.
+        task: the labelled text: a file, folder or name, or a table in memory, which is whatever has `table[column]`. A
+            table in memory is trained on whole; the test part of others is not used.
+        texts: the texts, where they are in memory by themselves: any iterable of strings; all are trained on.
+        labels: their labels: names, numbers or truth values.
+        text_column: column of the text in `task`; found by the usual names when None.
+        label_column: column of the label in `task`; likewise.
         output: folder to write; one in tinylm's cache, named by the settings, when None (and then resumed).
         members: how many of the base's members to use; all when None.
         data_dir: where data sets known by name are looked for.
         vote: `probability` averages the members' probabilities, `logit` their logits.
         settings: how to train.
         resume: go on with what `output` holds.
-        progress: receives stages and messages.
+        progress: receives stages and messages; by default a bar in a terminal or notebook, None for silence.
         changes: fields of `FinetuneSettings`, such as `epochs=5`.
 
     Raises:
@@ -204,15 +216,43 @@ def finetune(
         InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
         DivergedError: the loss exploded.
     """
+    source, loaded = _labelled(task, texts, labels, text_column, label_column, data_dir)
     step = Finetune(
         base.folder if isinstance(base, Base) else Path(base),
-        task=TaskSource(task.name) if isinstance(task, Task) else task_source(task, data_dir),
+        task=source,
         members=len(base.members) if members is None and isinstance(base, Base) else members,
         vote=vote,
         settings=changed(settings or FinetuneSettings(), changes),
     )
-    loaded = task if isinstance(task, Task) else None
-    return step.run(output, task=loaded, resume=resume, progress=progress)
+    return step.run(output, task=loaded, resume=resume, progress=listener(progress))
+
+
+def _labelled(
+    task: Task | TaskSource | str | Path | Frame | None,
+    texts: Iterable[str] | None,
+    labels: Iterable[Any] | None,
+    text_column: str | None,
+    label_column: str | None,
+    data_dir: str | Path | None,
+) -> tuple[TaskSource, Task | None]:
+    """The labelled text as a source, and as a task where it is in memory."""
+    columns = {"text_column": text_column, "label_column": label_column}
+    named: dict[str, Any] = {name: column for name, column in columns.items() if column is not None}
+    if texts is not None or labels is not None:
+        if task is not None or texts is None or labels is None or named:
+            raise InputError("labelled text is one of a task and texts with labels; give `task`, or both of the others")
+        loaded = task_in_memory(texts, labels)
+    elif isinstance(task, TaskSource | str | Path):
+        return replace(task_source(task, data_dir), **named), None
+    elif isinstance(task, Task):
+        if named:
+            raise InputError("a task that was read already has no columns; leave text_column and label_column out")
+        loaded = task
+    elif task is None or not hasattr(task, "__getitem__"):
+        raise InputError("there is no labelled text; give a file, a table, or texts=... and labels=...")
+    else:
+        loaded = task_of_frame(task, text_column, label_column)
+    return TaskSource(loaded.name), loaded
 
 
 def task_source(task: TaskSource | str | Path, data_dir: str | Path | None) -> TaskSource:

@@ -1,6 +1,6 @@
 """Pre-training: unlabelled text to the pre-trained members of a committee."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from tinylm.core.errors import InputError
 from tinylm.core.files import new_folder
-from tinylm.core.progress import Progress, Silent
+from tinylm.core.progress import Progress, Reporting, Silent
 from tinylm.core.runs import claim
+from tinylm.core.terminal import listener
 from tinylm.model.config import DEFAULT_PRESET, ModelConfig
 from tinylm.model.config import preset as preset_shape
 from tinylm.steps.base import (
@@ -25,6 +26,7 @@ from tinylm.steps.base import (
 from tinylm.steps.flags import CORPUS, MEMBERS, NO_FLAG, PRETRAINING
 from tinylm.steps.side_by_side import run_side_by_side
 from tinylm.text.corpus import Corpus, CorpusSource
+from tinylm.text.memory import Frame, corpus_source
 from tinylm.tokens.encoding import tokenise
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.token_file import TokenFile
@@ -127,7 +129,7 @@ class Pretrain:
 
 
 def pretrain(
-    corpus: str | Path | Sequence[str] | Corpus | CorpusSource,
+    corpus: str | Path | Corpus | CorpusSource | Frame | Iterable[str],
     *,
     output: str | Path | None = None,
     members: int = Pretrain.members,
@@ -139,13 +141,14 @@ def pretrain(
     data_dir: str | Path | None = None,
     settings: PretrainSettings | None = None,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: Reporting = "auto",
     **changes: Any,
 ) -> Base:
     """Pre-train the members of a committee; see `Pretrain`, whose fields the arguments are.
 
     Args:
-        corpus: the text; a file, folder, glob, hub data set, list of texts, or a `CorpusSource`.
+        corpus: the text; a file, folder, glob, hub data set, or a `CorpusSource`; in memory any iterable of texts, such
+            as a list or a column of a table, or a table itself.
         output: folder to write; one in tinylm's cache, named by the settings, when None (and then resumed).
         members: how many.
         preset: shape of the members, by name; several names take turns.
@@ -156,7 +159,7 @@ def pretrain(
         data_dir: where data sets and vocabularies known by name are looked for.
         settings: how to train.
         resume: go on with what `output` holds.
-        progress: receives stages and messages.
+        progress: receives stages and messages; by default a bar in a terminal or notebook, None for silence.
         changes: fields of `PretrainSettings`, such as `budget="20m"`.
 
     Raises:
@@ -164,16 +167,15 @@ def pretrain(
         InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
         DivergedError: the loss exploded.
     """
-    source = corpus if isinstance(corpus, CorpusSource) else CorpusSource(corpus, text_column, documents, data_dir)
     step = Pretrain(
-        corpus=source,
+        corpus=corpus_source(corpus, text_column, documents, data_dir),
         members=members,
         preset=preset if isinstance(preset, str) else ",".join(preset),
         vocabulary=None if vocabulary is None else str(vocabulary),
         settings=changed(settings or PretrainSettings(), changes),
         objectives=tuple(objectives),
     )
-    return step.run(output, resume=resume, progress=progress)
+    return step.run(output, resume=resume, progress=listener(progress))
 
 
 def _pretrain(

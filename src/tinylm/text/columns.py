@@ -38,7 +38,11 @@ def text_column(
 
 
 def task_columns(
-    source: str, columns: Sequence[str], text: str | None = None, label: str | None = None
+    source: str,
+    columns: Sequence[str],
+    text: str | None = None,
+    label: str | None = None,
+    options: tuple[str, str] = ("--text-column", "--label-column"),
 ) -> tuple[str, str]:
     """The columns of the text and of the label; of two columns, knowing one is enough.
 
@@ -47,6 +51,7 @@ def task_columns(
         columns: those there are.
         text: the text column that the user named.
         label: the label column that the user named.
+        options: how the two can be given.
 
     Raises:
         InputError: a named column is not there, a column cannot be identified, or both are the same.
@@ -59,13 +64,13 @@ def task_columns(
         elif label_found is None and text_found in columns:
             label_found = next(name for name in columns if name != text_found)
     pair = (
-        _find(source, columns, text_found, (), "text", "--text-column"),
-        _find(source, columns, label_found, (), "label", "--label-column"),
+        _find(source, columns, text_found, (), "text", options[0]),
+        _find(source, columns, label_found, (), "label", options[1]),
     )
     if pair[0] == pair[1]:
         raise InputError(
             f"{source}: the column {pair[0]!r} cannot be both text and label; "
-            "name the other with --text-column or --label-column"
+            f"name the other with {options[0]} or {options[1]}"
         )
     return pair
 

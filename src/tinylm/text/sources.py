@@ -218,9 +218,7 @@ def _build(
     test_per_label: int | None,
     seed: int,
 ) -> Task:
-    labels = label_names(train_rows.labels)
-    if len(labels) < 2:
-        raise InputError(f"{train_rows.source} has one label only, {labels[0]!r}; there is nothing to tell apart")
+    labels = _several_labels(train_rows)
     position = {label: index for index, label in enumerate(labels)}
     notes = []
     train = _examples(train_rows, position)
@@ -242,6 +240,26 @@ def _build(
     notes += _shortfalls(labels, test.labels, test_per_label or 1, "test")
     _check_trainable(train_rows.source, labels, train.labels)
     return Task(name, labels, train, test, task_fingerprint(labels, train, test), tuple(notes))
+
+
+def task_of_rows(rows: LabelledRows, name: str) -> Task:
+    """A task of rows that are all trained on; it has no test part.
+
+    Raises:
+        InputError: a single label, or a label with one row.
+    """
+    labels = _several_labels(rows)
+    position = {label: index for index, label in enumerate(labels)}
+    train, test = _examples(rows, position), _examples(LabelledRows(rows.source), position)
+    _check_trainable(rows.source, labels, train.labels)
+    return Task(name, labels, train, test, task_fingerprint(labels, train, test))
+
+
+def _several_labels(rows: LabelledRows) -> tuple[str, ...]:
+    labels = label_names(rows.labels)
+    if len(labels) < 2:
+        raise InputError(f"{rows.source} has one label only, {labels[0]!r}; there is nothing to tell apart")
+    return labels
 
 
 def _examples(rows: LabelledRows, position: Mapping[str, int]) -> Examples:
