@@ -17,7 +17,8 @@ from tinylm.core.extras import EXTRAS
 if TYPE_CHECKING:
     from tinylm.core.errors import TinyLMError
     from tinylm.runtime.classifier import Classifier
-    from tinylm.runtime.loading import load
+    from tinylm.runtime.encoder import Encoder
+    from tinylm.runtime.loading import load, load_encoder
     from tinylm.runtime.predictions import Explanation, Prediction, Predictions
     from tinylm.steps.base import Base
     from tinylm.steps.distill import Distill, distill
@@ -37,6 +38,7 @@ _HOMES = {
     "Finetune": "tinylm.steps.finetune",
     "Export": "tinylm.steps.export",
     "Distill": "tinylm.steps.distill",
+    "Encoder": "tinylm.runtime.encoder",
     "CorpusSource": "tinylm.text.corpus",
     "Predictions": "tinylm.runtime.predictions",
     "Base": "tinylm.steps.base",
@@ -52,6 +54,7 @@ _HOMES = {
     "export": "tinylm.steps.export",
     "finetune": "tinylm.steps.finetune",
     "load": "tinylm.runtime.loading",
+    "load_encoder": "tinylm.runtime.loading",
     "pretrain": "tinylm.steps.pretrain",
 }
 
@@ -61,6 +64,7 @@ __all__ = [
     "CorpusSource",
     "Distill",
     "DistillSettings",
+    "Encoder",
     "Explanation",
     "Export",
     "Finetune",
@@ -76,6 +80,7 @@ __all__ = [
     "export",
     "finetune",
     "load",
+    "load_encoder",
     "pretrain",
 ]
 

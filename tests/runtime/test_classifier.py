@@ -14,6 +14,7 @@ from tinylm.core.errors import InputError
 from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
 from tinylm.model.front_ends.depthwise import DepthwiseFrontEnd
 from tinylm.runtime import classifier as classifier_module
+from tinylm.runtime.batches import batches_by_length
 from tinylm.runtime.loading import load
 from tinylm.steps.export import export
 
@@ -228,7 +229,7 @@ def test_many_threads_may_ask_at_once(mixed, texts):
 def test_batches_have_no_more_tokens_than_they_should(most):
     tokens = np.array([3, 40, 2, 3, 9, 9, 41, 30])
     order = np.argsort(tokens, kind="stable")
-    batches = list(classifier_module._batches(order, tokens, most))
+    batches = list(batches_by_length(order, tokens, most))
     assert np.concatenate(batches).tolist() == order.tolist()
     assert all(len(batch) == 1 or len(batch) * tokens[batch].max() <= most for batch in batches)
     assert len(batches) == {1: 8, 40: 5, 10_000: 1}[most]

@@ -110,7 +110,8 @@ def test_the_graph_is_valid_and_free_of_shapes(member):
     onnx.checker.check_model(graph, full_check=False)
     inputs = {i.name: [d.dim_param for d in i.type.tensor_type.shape.dim] for i in graph.graph.input}
     assert inputs == {"input_ids": ["batch", "tokens"], "attention_mask": ["batch", "tokens"]}
-    assert [o.name for o in graph.graph.output] == ["probabilities", "votes", "attention"]
+    outputs = ["probabilities", "votes", "attention", "vectors_0", "vectors_1"]
+    assert [o.name for o in graph.graph.output] == outputs
 
 
 def test_gelu_is_that_of_torch():

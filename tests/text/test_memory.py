@@ -125,9 +125,7 @@ def test_what_is_no_task_is_said_in_a_sentence(texts, labels, message):
 
 
 def test_what_is_no_table_or_corpus_is_said_in_a_sentence():
-    with pytest.raises(
-        InputError, match=r"no column 'body'; it has 'text', 'label': name one with text_column"
-    ):
+    with pytest.raises(InputError, match=r"no column 'body'; it has 'text', 'label': name one with text_column"):
         task_of_frame(pd.DataFrame({"text": TEXTS, "label": LABELS}), "body", None)
     parts = datasets.DatasetDict(train=datasets.Dataset.from_dict({"text": TEXTS, "label": LABELS}))
     with pytest.raises(InputError, match="DatasetDict has the parts 'train'; give one of them"):

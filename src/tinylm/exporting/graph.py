@@ -21,7 +21,7 @@ from tinylm.model.ngrams import NgramClassifier
 from tinylm.model.operations import Array, Linear, Norm, TokenBatch
 from tinylm.runtime.artefact import WeightPrecision
 from tinylm.runtime.fold import FoldedMember
-from tinylm.runtime.forward import forward_committee, groups, input_names
+from tinylm.runtime.forward import VECTORS, forward_committee, groups, input_names
 
 OPSET, IR_VERSION = 20, 10
 """The oldest with a GELU by erf, and what goes with it; ONNX Runtime has both since 1.18."""
@@ -222,7 +222,8 @@ def build_graph(
     Its inputs, for each of `runtime.forward.groups(members)`, are `input_ids` and `attention_mask` (batch, tokens),
     int64, as Hugging Face names them; with an index after the name where there are several groups. Its outputs are
     `probabilities` (batch, labels), `votes` (batch, members, labels), for each group `attention` (batch, its members,
-    tokens), and where there is such a classifier, its probabilities, `ngrams` (batch, labels).
+    tokens), where there is such a classifier, its probabilities, `ngrams` (batch, labels), and for each member its
+    vector of a text, `vectors` (batch, width), likewise with an index where there are several.
     """
     operations = GraphOperations(precision)
     count = len(groups(members))
@@ -243,6 +244,9 @@ def build_graph(
     if outputs.ngrams is not None:
         shapes["ngrams"] = ["batch", labels]
         values.append(outputs.ngrams)
+    vectors = input_names(VECTORS, len(members))
+    shapes |= {name: ["batch", member.config.hidden_size] for name, member in zip(vectors, members, strict=True)}
+    values += outputs.vectors
     # What is computed gets the name it is known by outside.
     nodes = [helper.make_node("Identity", [value], [name]) for name, value in zip(shapes, values, strict=True)]
     graph = helper.make_graph(

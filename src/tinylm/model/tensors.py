@@ -21,13 +21,14 @@ class StoredTensors:
 
     Args:
         folder: a model folder.
+        kind: what its arrays make, for messages.
 
     Raises:
         InputError: it holds no weights, or they cannot be read.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / WEIGHTS
+    def __init__(self, folder: Path, kind: str = "SequenceClassifier") -> None:
+        self._path, self._kind = folder / WEIGHTS, kind
         self._prefix = ""
         if not self._path.is_file():
             raise InputError(f"{folder} is not a complete model folder: it has no {WEIGHTS}")
@@ -98,4 +99,4 @@ class StoredTensors:
         return kind, np.frombuffer(tensor["data"], dtype=_DTYPES[kind]).reshape(shape)
 
     def _misfit(self, what: str) -> InputError:
-        return InputError(f"{self._path} does not fit the SequenceClassifier that its {CONFIG} describes: it {what}")
+        return InputError(f"{self._path} does not fit the {self._kind} that its {CONFIG} describes: it {what}")

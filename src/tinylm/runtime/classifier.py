@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -14,31 +13,18 @@ from tinylm.committee.files import COMMITTEE
 from tinylm.committee.voting import Voting
 from tinylm.core.errors import InputError
 from tinylm.core.files import new_folder
-from tinylm.model.operations import TokenBatch
 from tinylm.runtime.artefact import ARTEFACT, require_replaceable
 from tinylm.runtime.backends import Backend
+from tinylm.runtime.batches import Vocabulary, batches_by_length, padded, token_rows
+from tinylm.runtime.encoder import Encoder
 from tinylm.runtime.forward import Outputs
 from tinylm.runtime.predictions import Explanation, Prediction, Predictions, Word
-from tinylm.tokens.wordpiece import Tokenizer
 
 _CHUNK = 256
 """Texts of a stream that are read, sorted by length and classified together."""
 
 Array = npt.NDArray[np.float32]
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """How some members see a text.
-
-    Attributes:
-        tokenizer: its pieces.
-        positions: tokens in a row at most.
-    """
-
-    tokenizer: Tokenizer
-    positions: int
 
 
 class Classifier:
@@ -131,6 +117,27 @@ class Classifier:
         """How far the members contradict each other, in nats; see `voting.disagreement`."""
         return self._predict(texts, lambda predictions: predictions.disagreement, np.asarray)
 
+    @overload
+    def encode(self, texts: Iterator[str], *, normalise: bool = False) -> Iterator[Array]: ...  # type: ignore[overload-overlap]
+    @overload
+    def encode(self, texts: str | Iterable[str], *, normalise: bool = False) -> Array: ...
+    def encode(self, texts: str | Iterable[str], *, normalise: bool = False) -> Any:
+        """The vectors of texts, those of the members side by side; see `Encoder.encode`.
+
+        Raises:
+            InputError: a text is not a string, or the model was exported by a version that gave no vectors.
+        """
+        return self.encoder.encode(texts, normalise=normalise)
+
+    @property
+    def encoder(self) -> Encoder:
+        """What the members make of a text before they classify it.
+
+        Raises:
+            InputError: the model was exported by a version that gave no vectors.
+        """
+        return Encoder(self._backend, self._vocabularies, threads=self.threads, batch_tokens=self._batch_tokens)
+
     def predictions(self, texts: Iterable[str]) -> Iterator[Prediction]:
         """Predictions as a stream, in the order of the texts."""
         return self._stream(texts, Predictions.one_by_one)
@@ -148,8 +155,8 @@ class Classifier:
 
     def explain(self, text: str) -> Explanation:
         """The prediction for one text, and the attention of the [CLS] readout to its words."""
-        rows = self._rows([text])
-        outputs = self._backend.forward([_batch([row]) for (row,) in rows])
+        rows = token_rows(self._vocabularies, [text], self.threads)
+        outputs = self._backend.forward([padded([row]) for (row,) in rows])
         predictions = self._to_predictions(outputs, np.array([len(rows[0][0])]))
         return Explanation(predictions, *_weighed(self._vocabularies, text, outputs))
 
@@ -185,53 +192,24 @@ class Classifier:
             yield from each(self._predict_chunk(chunk))
 
     def _predict_chunk(self, texts: Sequence[str]) -> Predictions:
-        rows = self._rows(texts)
+        rows = token_rows(self._vocabularies, texts, self.threads)
         tokens = np.array([len(row) for row in rows[0]])
         if len(texts) == 1:
-            outputs = self._backend.forward([_batch(of_vocabulary) for of_vocabulary in rows])
+            outputs = self._backend.forward([padded(of_vocabulary) for of_vocabulary in rows])
             return self._to_predictions(outputs, tokens)
         order = np.argsort(tokens, kind="stable")
         parts = [
             self._to_predictions(
-                self._backend.forward([_batch([of_vocabulary[index] for index in batch]) for of_vocabulary in rows]),
+                self._backend.forward([padded([of_vocabulary[index] for index in batch]) for of_vocabulary in rows]),
                 tokens[batch],
             )
-            for batch in _batches(order, tokens, self._batch_tokens)
+            for batch in batches_by_length(order, tokens, self._batch_tokens)
         ]
         return Predictions.concatenate(parts)[np.argsort(order)]
 
     def _to_predictions(self, outputs: Outputs[Array], tokens: npt.NDArray[np.int64]) -> Predictions:
         """Predictions from what a backend gave, which has the texts before the members."""
         return Predictions(self.labels, outputs.probabilities, outputs.votes.swapaxes(0, 1), tokens, outputs.ngrams)
-
-    def _rows(self, texts: Sequence[str]) -> list[list[list[int]]]:
-        """Rows of ids: for each vocabulary, for each text."""
-        for index, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise InputError(f"text {index + 1} is {type(text).__name__}, not a string; give strings")
-        if self.threads > 1:
-            return [v.tokenizer.encode_sequences(texts, v.positions) for v in self._vocabularies]
-        # The tokenizer shares the texts of one call among all cores.
-        return [[v.tokenizer.encode_sequences([text], v.positions)[0] for text in texts] for v in self._vocabularies]
-
-
-def _batch(rows: Sequence[Sequence[int]]) -> TokenBatch[npt.NDArray[np.int64]]:
-    """Rows of ids, padded; what is padded with is masked, so any id will do."""
-    lengths = np.array([len(row) for row in rows])
-    longest = int(lengths.max())
-    ids = np.array([[*row, *[0] * (longest - len(row))] for row in rows], dtype=np.int64)
-    return TokenBatch(ids, (np.arange(longest) < lengths[:, None]).astype(np.int64))
-
-
-def _batches(
-    order: npt.NDArray[np.integer], tokens: npt.NDArray[np.int64], most: int
-) -> Iterator[npt.NDArray[np.integer]]:
-    """Texts in the order of their lengths, in batches of so many padded tokens or of one text."""
-    start = 0
-    for stop in range(1, len(order) + 1):
-        if stop == len(order) or (stop + 1 - start) * tokens[order[stop]] > most:
-            yield order[start:stop]
-            start = stop
 
 
 def _weighed(vocabularies: Sequence[Vocabulary], text: str, outputs: Outputs[Array]) -> tuple[tuple[Word, ...], float]:

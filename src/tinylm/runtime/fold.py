@@ -1,4 +1,4 @@
-"""A classifier's checkpoint, read without torch and folded into the plain arrays that answering needs.
+"""A checkpoint, read without torch and folded into the plain arrays that answering needs.
 
 The last layer is read at [CLS] alone, so its key and value projections move off the tokens (the algebra is in
 `model/encoder.py`). Where nothing but the embedding stands before that layer, [CLS] is the same vector for every text:
@@ -16,6 +16,7 @@ and weight and bias move into the query and the value. Batch norm is folded into
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,17 +85,14 @@ class Read:
 
 
 @dataclass(frozen=True)
-class FoldedMember:
-    """One classifier, ready to answer."""
+class FoldedEncoder:
+    """One encoder, ready to be read at [CLS]."""
 
     config: ModelConfig
     """The shape it was trained in."""
 
     tokenizer: Tokenizer
     """Its vocabulary."""
-
-    labels: tuple[str, ...]
-    """Names of its classes."""
 
     token_embeddings: Array
     """(vocabulary, width), the mean of each row taken off."""
@@ -117,16 +115,34 @@ class FoldedMember:
     read: Read
     """The last."""
 
+    @property
+    def positions(self) -> int:
+        """Tokens of a sequence at most."""
+        return len(self.position_embeddings)
+
+
+@dataclass(frozen=True)
+class FoldedMember(FoldedEncoder):
+    """One classifier, ready to answer."""
+
+    labels: tuple[str, ...]
+    """Names of its classes."""
+
     pooler: Linear
     """Before tanh."""
 
     classifier: Linear
     """After it."""
 
-    @property
-    def positions(self) -> int:
-        """Tokens of a sequence at most."""
-        return len(self.position_embeddings)
+
+def fold_encoder(folder: Path) -> FoldedEncoder:
+    """Open a model folder in Hugging Face's layout as a folded encoder, whatever stands on it.
+
+    Raises:
+        InputError: not a model folder, or its weights are not those that its `config.json` describes.
+    """
+    tensors = StoredTensors(folder, "Encoder")
+    return FoldedEncoder(**_encoder(folder, read_config(folder)[0], tensors))
 
 
 def fold_member(folder: Path) -> FoldedMember:
@@ -139,13 +155,25 @@ def fold_member(folder: Path) -> FoldedMember:
     config, labels = read_config(folder)
     if not labels:
         raise InputError(f"{folder} holds no classifier: its {CONFIG} names no labels; fine-tune it first")
+    tensors, width = StoredTensors(folder), config.hidden_size
+    member = FoldedMember(
+        **_encoder(folder, config, tensors),
+        labels=labels,
+        pooler=tensors.linear("pooler", width, width),
+        classifier=tensors.linear("classifier", len(labels), width),
+    )
+    tensors.finish()
+    return member
+
+
+def _encoder(folder: Path, config: ModelConfig, tensors: StoredTensors) -> dict[str, Any]:
+    """The fields of a `FoldedEncoder`."""
     tokenizer = load_tokenizer(folder)
     if tokenizer.vocab_size > config.vocab_size:
         raise InputError(
             f"{folder} has a vocabulary of {tokenizer.vocab_size} pieces, but its model knows {config.vocab_size}; "
             "copy the tokenizer that belongs to it"
         )
-    tensors = StoredTensors(folder)
     width = config.hidden_size
     words = tensors.take("encoder.embeddings.word", config.vocab_size, width)
     positions = tensors.take("encoder.embeddings.position", config.positions, width)
@@ -158,22 +186,17 @@ def fold_member(folder: Path) -> FoldedMember:
         read = _fold_fixed(layers[0], _normed(token_embeddings[tokenizer.cls_id] + position_embeddings[0], norm), norm)
     else:
         read = _fold(layers[-1])
-    member = FoldedMember(
-        config=config,
-        tokenizer=tokenizer,
-        labels=labels,
-        token_embeddings=token_embeddings,
-        position_embeddings=position_embeddings,
-        bigrams=_bigrams(tensors.within("encoder.embeddings.bigrams"), config),
-        norm=norm,
-        front_end=front_end,
-        layers=layers[:-1],
-        read=read,
-        pooler=tensors.linear("pooler", width, width),
-        classifier=tensors.linear("classifier", len(labels), width),
-    )
-    tensors.finish()
-    return member
+    return {
+        "config": config,
+        "tokenizer": tokenizer,
+        "token_embeddings": token_embeddings,
+        "position_embeddings": position_embeddings,
+        "bigrams": _bigrams(tensors.within("encoder.embeddings.bigrams"), config),
+        "norm": norm,
+        "front_end": front_end,
+        "layers": layers[:-1],
+        "read": read,
+    }
 
 
 def _bigrams(tensors: StoredTensors, config: ModelConfig) -> Bigrams | None:

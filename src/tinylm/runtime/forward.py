@@ -12,7 +12,10 @@ from typing import Generic
 from tinylm.committee.voting import Voting
 from tinylm.model.ngrams import NORM_EPSILON, NgramClassifier
 from tinylm.model.operations import Array, Operations, TokenBatch, Value
-from tinylm.runtime.fold import Block, FixedQuery, FoldedMember, Layer, Read, TextQuery
+from tinylm.runtime.fold import Block, FixedQuery, FoldedEncoder, FoldedMember, Layer, Read, TextQuery
+
+VECTORS = "vectors"
+"""Begins the names of a graph's outputs of vectors, one for each member."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,17 @@ class Outputs(Generic[Value]):
         votes: (B, members, labels) probabilities of each.
         attention: for each group (B, its members, T), how the [CLS] read weighs the tokens, mean over heads.
         ngrams: (B, labels) probabilities of the linear n-gram classifier that votes with the members, if there is one.
+        vectors: for each member (B, width), its encoder's output at [CLS]; none where nobody asks for them.
     """
 
     probabilities: Value
     votes: Value
     attention: tuple[Value, ...]
     ngrams: Value | None = None
+    vectors: tuple[Value, ...] = ()
 
 
-def groups(members: Sequence[FoldedMember]) -> tuple[tuple[int, ...], ...]:
+def groups(members: Sequence[FoldedEncoder]) -> tuple[tuple[int, ...], ...]:
     """Positions of the members that see a text as the same sequence of ids: one vocabulary, one longest sequence."""
     found: dict[tuple[str, int], list[int]] = {}
     for index, member in enumerate(members):
@@ -61,15 +66,13 @@ def forward_committee(
         batches: the texts, once for each of `groups(members)`.
         ngrams: votes with the members, on the ids of the first group, by `voting.ngram_weight`.
     """
-    logits: dict[int, Value] = {}
-    attention = []
-    for group, batch in zip(groups(members), batches, strict=True):
-        of_group = []
-        for index in group:
-            logits[index], weights = _member(operations, members[index], batch)
-            of_group.append(weights)
-        attention.append(operations.concatenate(of_group))
-    side_by_side = operations.concatenate([logits[index] for index in range(len(members))])
+    read, by_group = _read_all(operations, members, batches)
+    attention = tuple(map(operations.concatenate, by_group))
+    logits = []
+    for member, vector in zip(members, read, strict=True):
+        pooled = operations.tanh(operations.linear(vector, member.pooler))
+        logits.append(operations.linear(pooled, member.classifier))
+    side_by_side = operations.concatenate(logits)
     by_member = operations.reshape(side_by_side, 0, len(members), -1)
     votes = operations.softmax(by_member)
     by_ngrams = None if ngrams is None else ngram_probabilities(operations, ngrams, batches[0])
@@ -79,10 +82,32 @@ def forward_committee(
         further = by_ngrams if voting.vote == "probability" else operations.log(by_ngrams)
         mean = operations.add(operations.scale(mean, 1 - share), operations.scale(further, share))
     if voting.vote == "probability" and voting.temperature == 1:
-        return Outputs(mean, votes, tuple(attention), by_ngrams)
+        return Outputs(mean, votes, attention, by_ngrams, read)
     mean_logits = operations.log(mean) if voting.vote == "probability" else mean
     probabilities = operations.softmax(operations.scale(mean_logits, 1 / voting.temperature))
-    return Outputs(probabilities, votes, tuple(attention), by_ngrams)
+    return Outputs(probabilities, votes, attention, by_ngrams, read)
+
+
+def encode_members(
+    operations: Operations[Value], members: Sequence[FoldedEncoder], batches: Sequence[TokenBatch[Value]]
+) -> tuple[Value, ...]:
+    """The output of each encoder at [CLS], (B, width), of texts that are given once for each of `groups(members)`."""
+    return _read_all(operations, members, batches)[0]
+
+
+def _read_all(
+    operations: Operations[Value], members: Sequence[FoldedEncoder], batches: Sequence[TokenBatch[Value]]
+) -> tuple[tuple[Value, ...], list[list[Value]]]:
+    """Each member's output at [CLS] (B, width), and in each group its members' attention weights (B, 1, T)."""
+    read: dict[int, Value] = {}
+    attention = []
+    for group, batch in zip(groups(members), batches, strict=True):
+        of_group = []
+        for index in group:
+            read[index], weights = _member(operations, members[index], batch)
+            of_group.append(weights)
+        attention.append(of_group)
+    return tuple(read[index] for index in range(len(members))), attention
 
 
 def ngram_probabilities(operations: Operations[Value], ngrams: NgramClassifier, batch: TokenBatch[Value]) -> Value:
@@ -100,8 +125,8 @@ def ngram_probabilities(operations: Operations[Value], ngrams: NgramClassifier, 
     return operations.softmax(operations.add(scores, operations.constant(ngrams.bias)))
 
 
-def _member(operations: Operations[Value], member: FoldedMember, batch: TokenBatch[Value]) -> tuple[Value, Value]:
-    """Logits (B, labels) and attention weights (B, 1, T)."""
+def _member(operations: Operations[Value], member: FoldedEncoder, batch: TokenBatch[Value]) -> tuple[Value, Value]:
+    """The output at [CLS], (B, width), and attention weights (B, 1, T)."""
     embedded = operations.add(
         operations.token_embeddings(member.token_embeddings, batch.ids),
         operations.position_embeddings(member.position_embeddings, batch.ids),
@@ -117,8 +142,7 @@ def _member(operations: Operations[Value], member: FoldedMember, batch: TokenBat
         for layer in member.layers:
             x = _layer(operations, layer, x, bias)
         read, attention = _read(operations, member.read, member.read.query, x, bias)
-    pooled = operations.tanh(operations.linear(read, member.pooler))
-    return operations.linear(pooled, member.classifier), operations.mean(attention, keep=True)
+    return read, operations.mean(attention, keep=True)
 
 
 def _layer(operations: Operations[Value], layer: Layer, x: Value, bias: Value) -> Value:
@@ -134,7 +158,7 @@ def _layer(operations: Operations[Value], layer: Layer, x: Value, bias: Value) -
 
 
 def _read_embedding(
-    operations: Operations[Value], member: FoldedMember, query: FixedQuery, embedded: Value, bias: Value
+    operations: Operations[Value], member: FoldedEncoder, query: FixedQuery, embedded: Value, bias: Value
 ) -> tuple[Value, Value]:
     """The only layer at [CLS], (B, H), from tokens before their norm (B, T, H); and its attention (B, N, T)."""
     scale = operations.inverse_norm(embedded, query.epsilon)

@@ -1,5 +1,6 @@
 """Opening a model: an exported artefact, a trained committee, or one classifier in Hugging Face's layout."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from tinylm.core.runs import RUN
 from tinylm.model.layout import CONFIG
 from tinylm.model.ngrams import NGRAMS, NgramClassifier
 from tinylm.runtime.artefact import ARTEFACT, GRAPH, read_artefact, vocabulary_folders
-from tinylm.runtime.backends import Backend, NumpyBackend, OnnxBackend
-from tinylm.runtime.classifier import Classifier, Vocabulary
-from tinylm.runtime.fold import FoldedMember, fold_member
+from tinylm.runtime.backends import Backend, NumpyBackend, NumpyEncoderBackend, OnnxBackend
+from tinylm.runtime.batches import Vocabulary
+from tinylm.runtime.classifier import Classifier
+from tinylm.runtime.encoder import Encoder
+from tinylm.runtime.fold import FoldedEncoder, FoldedMember, fold_encoder, fold_member
 from tinylm.runtime.forward import groups
 from tinylm.tokens.loading import load_tokenizer
 
@@ -45,13 +48,12 @@ class Checkpoint:
     @property
     def vocabularies(self) -> list[Vocabulary]:
         """Tokenizer and length limit of each group of members, in the order of `forward.groups`."""
-        firsts = [self.members[group[0]] for group in groups(self.members)]
-        return [Vocabulary(member.tokenizer, member.positions) for member in firsts]
+        return _vocabularies(self.members)
 
     @property
     def batch_tokens(self) -> int:
         """Padded tokens that a batch should have at most, so that what is made of them fits into a core's cache."""
-        return max(1, _BATCH_TOKENS // max(member.front_end.channels for member in self.members))
+        return _batch_tokens(self.members)
 
     def classifier(self, backend: Backend, threads: int) -> Classifier:
         """A classifier: the committee's vocabularies around a backend that computes their forward pass."""
@@ -78,13 +80,72 @@ def load(folder: str | Path, threads: int = 1) -> Classifier:
         InputError: the folder is none of these, its parts do not fit together, or `threads` is not positive.
     """
     folder = Path(folder)
-    if threads < 1:
-        raise InputError(f"threads is {threads}; it must be at least 1")
+    _require_threads(threads)
     if (folder / ARTEFACT).is_file():
         return _open_artefact(folder, threads)
     checkpoint = open_checkpoint(folder)
     backend = NumpyBackend(checkpoint.members, checkpoint.voting, threads, checkpoint.ngrams)
     return checkpoint.classifier(backend, threads)
+
+
+def load_encoder(folder: str | Path, threads: int = 1) -> Encoder:
+    """Open what turns texts into vectors: pre-trained members, or those of a trained or exported model.
+
+    Args:
+        folder: what `tinylm pretrain`, `tinylm train`, `tinylm finetune` or `tinylm export` wrote, or one BERT in
+            Hugging Face's layout.
+        threads: processor threads that one call may use.
+
+    Raises:
+        InputError: the folder is none of these, its parts do not fit together, or `threads` is not positive.
+    """
+    folder = Path(folder)
+    _require_threads(threads)
+    if (folder / ARTEFACT).is_file():
+        return _open_artefact(folder, threads).encoder
+    if (folder / COMMITTEE).is_file():
+        return open_encoder([folder / name for name in read_committee(folder).members], threads)
+    members = pretrained_members(folder)
+    if not members:
+        raise InputError(f"{folder} holds no model; give the folder that `tinylm pretrain` or `tinylm train` wrote")
+    return open_encoder(members, threads)
+
+
+def open_encoder(folders: Sequence[Path], threads: int = 1) -> Encoder:
+    """Open some model folders as one encoder, whatever stands on theirs; see `load_encoder`.
+
+    Args:
+        folders: at least one; their vectors stand side by side.
+        threads: processor threads that one call may use.
+
+    Raises:
+        InputError: one is no model folder.
+    """
+    members = [fold_encoder(folder) for folder in folders]
+    backend = NumpyEncoderBackend(members, threads)
+    return Encoder(backend, _vocabularies(members), threads=threads, batch_tokens=_batch_tokens(members))
+
+
+def pretrained_members(folder: Path) -> list[Path]:
+    """The finished members that pre-training left in a folder, or the folder itself where it is one; may be none."""
+    found = sorted(folder.glob(f"member-*/{CONFIG}"), key=lambda path: int(path.parent.name.split("-")[1]))
+    if found:
+        return [path.parent for path in found]
+    return [folder] if (folder / CONFIG).is_file() else []
+
+
+def _vocabularies(members: Sequence[FoldedEncoder]) -> list[Vocabulary]:
+    firsts = [members[group[0]] for group in groups(members)]
+    return [Vocabulary(member.tokenizer, member.positions) for member in firsts]
+
+
+def _batch_tokens(members: Sequence[FoldedEncoder]) -> int:
+    return max(1, _BATCH_TOKENS // max(member.front_end.channels for member in members))
+
+
+def _require_threads(threads: int) -> None:
+    if threads < 1:
+        raise InputError(f"threads is {threads}; it must be at least 1")
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:

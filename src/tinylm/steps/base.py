@@ -4,8 +4,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from tinylm.committee.files import COMMITTEE, member_names
 from tinylm.core.errors import InputError
@@ -15,6 +16,9 @@ from tinylm.core.progress import Progress
 from tinylm.core.renamed import refuse_old_names
 from tinylm.core.runs import read_record
 from tinylm.model.layout import CONFIG, WEIGHTS
+from tinylm.model.operations import Array
+from tinylm.runtime.encoder import Encoder
+from tinylm.runtime.loading import open_encoder, pretrained_members
 from tinylm.train.settings import TrainingSettings
 
 Settings = TypeVar("Settings", bound=TrainingSettings)
@@ -31,6 +35,19 @@ class Base:
     """Where they are."""
     members: tuple[Path, ...]
     """A model folder each."""
+
+    @overload
+    def encode(self, texts: Iterator[str], *, normalise: bool = False) -> Iterator[Array]: ...  # type: ignore[overload-overlap]
+    @overload
+    def encode(self, texts: str | Iterable[str], *, normalise: bool = False) -> Array: ...
+    def encode(self, texts: str | Iterable[str], *, normalise: bool = False) -> Any:
+        """The vectors of texts, those of the members side by side; see `Encoder.encode`."""
+        return self.encoder.encode(texts, normalise=normalise)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The members as one encoder."""
+        return open_encoder(self.members)
 
     def first(self, members: int | None) -> "Base":
         """The first members; all when None.
@@ -59,11 +76,9 @@ def open_base(folder: str | Path) -> Base:
         folder = folder / PRETRAINED
     elif (folder / COMMITTEE).is_file():
         raise InputError(f"{folder} is fine-tuned already; give the folder that `tinylm pretrain` wrote")
-    found = sorted(folder.glob(f"member-*/{CONFIG}"), key=lambda path: int(path.parent.name.split("-")[1]))
-    if found:
-        return Base(folder, tuple(path.parent for path in found))
-    if (folder / CONFIG).is_file():
-        return Base(folder, (folder,))
+    members = pretrained_members(folder)
+    if members:
+        return Base(folder, tuple(members))
     what = "has no finished member yet" if read_record(folder) else "holds no pre-trained model"
     raise InputError(f"{folder} {what}; give the folder that `tinylm pretrain` wrote")
 
