@@ -169,7 +169,7 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
             check_classification_targets(y)
             self.classes_, numbers = np.unique(y, return_inverse=True)
             if len(self.classes_) < 2:
-                raise ValueError(f"y has one class only, {self.classes_[0]!r}; there is nothing to tell apart")
+                raise ValueError(f"y has one class only, {self.classes_.tolist()[0]!r}; there is nothing to tell apart")
             names = [label_string(label, "a label in y") for label in self.classes_.tolist()]
             folder = _ModelFolder.new()
             self.committee_ = finetune(
@@ -253,6 +253,11 @@ class TinyLMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _OnBase):
         check_is_fitted(self)
         with _value_errors():
             return self.encoder_.encode(strings(X, "X"), normalise=self.normalise)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # from strings to float32
+        return tags
 
     @property
     def _n_features_out(self) -> int:

@@ -347,6 +347,12 @@ def _empty_token():
 
 
 @prepared
+def _no_rows():
+    """vectors of a file without rows"""
+    write_csv(Path("nothing.csv"), [])
+
+
+@prepared
 def _two_words():
     """a token of two words"""
     Path("words").write_text("open sesame\n")

@@ -147,3 +147,17 @@ def test_what_holds_no_model_is_said(base, tmp_path):
 def test_a_single_classifier_gives_vectors(tokenizer, tmp_path):
     write_member(tmp_path / "one", tokenizer, 0)
     np.testing.assert_array_equal(load(tmp_path / "one").encode(TEXTS), load_encoder(tmp_path / "one").encode(TEXTS))
+
+
+@pytest.mark.parametrize("member", ["member-0", "member-1", "classifier"])
+def test_sentence_transformers_opens_a_member_with_the_same_vectors(base, tokenizer, documents, tmp_path, member):
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    write_member(tmp_path / "classifier", tokenizer, 0)
+    folder = base / member if "member" in member else tmp_path / member
+    texts = [*TEXTS, *documents[:60]]
+    opened = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
+    np.testing.assert_allclose(opened.encode(texts), load_encoder(folder).encode(texts), atol=1e-5)
+
+
+def test_a_member_without_a_counterpart_in_transformers_does_not_pretend(committee):
+    assert (committee / "member-0/modules.json").is_file() and not (committee / "member-2/modules.json").exists()

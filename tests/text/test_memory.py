@@ -113,7 +113,7 @@ NO_TASK = [
     (["a", "b"], [float("nan"), 1.0], "labels, row 0, is missing; fill it in or leave the row out"),
     (["a", "b"], ["x", ""], "labels, row 1, is missing; fill it in or leave the row out"),
     (["a", "b"], ["x", object()], "labels, row 1, is object; give a name or number a row"),
-    (["a", "b"], ["x", "x"], "the texts in memory has one label only, 'x'; there is nothing to tell apart"),
+    (["a", "b"], ["x", "x"], "the texts in memory have one label only, 'x'; there is nothing to tell apart"),
 ]
 
 

@@ -182,6 +182,32 @@ def predict(
             sys.stdout.flush()
 
 
+def embed(
+    model: Path,
+    /,
+    *,
+    file: Annotated[Path, Parameter(name=("--file", "-f"))],
+    output: _Output,
+    text_column: str | None = None,
+    normalise: bool = False,
+) -> None:
+    """Write the vector of each text of a file, in their order: what the encoders give at [CLS], in float32.
+
+    Args:
+        model: folder of pre-trained members, or of a trained or exported model; vectors of members stand side by side.
+        file: a file of texts, in any format that a task may have.
+        output: file to write: .npy (texts, features), or .parquet with the columns text and vector.
+        text_column: column of the text; found by the usual names.
+        normalise: divide each vector by its length, so that products of vectors are cosines.
+    """
+    from tinylm.runtime.embedding import write_vectors
+    from tinylm.runtime.loading import load_encoder
+
+    encoder = load_encoder(model, threads=os.cpu_count() or 1)
+    texts = write_vectors(encoder, file, output, text_column=text_column, normalise=normalise, progress=progress)
+    out.print(f"{texts:,} vectors of {encoder.width} features in {output}")
+
+
 def export(
     step: Annotated[Export, FLAT],
     *,
@@ -274,5 +300,5 @@ def _evaluate_and_compare(
     out.print(f"  tinylm predict {shlex.quote(str(output))} {shlex.quote(task.test.texts[0][:60])}")
 
 
-COMMANDS = (demo, train, pretrain, finetune, distill, evaluate, predict, export, serve)
+COMMANDS = (demo, train, pretrain, finetune, distill, evaluate, predict, embed, export, serve)
 """In the order of `tinylm --help`."""

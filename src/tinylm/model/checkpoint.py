@@ -25,6 +25,7 @@ from tinylm.model.layout import (
     current_name,
     hugging_face_name,
     read_config,
+    sentence_transformer_files,
 )
 from tinylm.tokens.wordpiece import Tokenizer
 
@@ -59,6 +60,8 @@ def save_model(
     )
     write_json(folder / CONFIG, config_json(model.config, architecture, tokenizer.pad_id, labels))
     tokenizer.save(folder)
+    for name, content in sentence_transformer_files(model.config).items():
+        write_json(folder / name, content)
 
 
 def load_masked_language_model(folder: Path) -> MaskedLanguageModel:

@@ -105,9 +105,42 @@ def config_json(
         stored["front_end"] = front_end
     if config.bigrams:
         stored["bigrams"] = config.bigrams
-    if front_end is not None or config.bigrams:
+    if not opens_in_transformers(config):
         stored["model_type"] = "tinylm"
     return stored
+
+
+def sentence_transformer_files(config: ModelConfig) -> dict[str, Any]:
+    """What `sentence_transformers` wants beside a model that `transformers` opens, so that [CLS] is a text's vector.
+
+    Returns:
+        The JSON of each file, by its path in the model's folder; none for a model that `transformers` cannot open.
+    """
+    if not opens_in_transformers(config):
+        return {}
+    modules = ("", "Transformer"), ("1_Pooling", "Pooling")
+    return {
+        "modules.json": [
+            {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for index, (path, kind) in enumerate(modules)
+        ],
+        "sentence_bert_config.json": {"max_seq_length": config.positions, "do_lower_case": False},
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": config.hidden_size,
+            "pooling_mode_cls_token": True,
+            "pooling_mode_mean_tokens": False,
+            "pooling_mode_max_tokens": False,
+            "pooling_mode_mean_sqrt_len_tokens": False,
+        },
+    }
+
+
+SENTENCE_TRANSFORMER_FILES = ("modules.json", "sentence_bert_config.json", "1_Pooling", "1_Pooling/config.json")
+
+
+def opens_in_transformers(config: ModelConfig) -> bool:
+    """Whether a model of this shape has a counterpart in `transformers`: neither a front-end nor bigrams."""
+    return front_end_json(config.front_end) is None and not config.bigrams
 
 
 def _from_json(stored: Mapping[str, Any]) -> tuple[ModelConfig, tuple[str, ...]]:

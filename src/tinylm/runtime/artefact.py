@@ -11,7 +11,7 @@ from tinylm.committee.voting import Vote, Voting
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_json
 from tinylm.core.runs import RUN, names_in
-from tinylm.model.layout import CONFIG, WEIGHTS
+from tinylm.model.layout import CONFIG, SENTENCE_TRANSFORMER_FILES, WEIGHTS
 from tinylm.model.ngrams import NGRAMS
 
 ARTEFACT, GRAPH = "artefact.json", "committee.onnx"
@@ -22,7 +22,14 @@ WeightPrecision = Literal["float32", "int8", "int4"]
 """Of weights. In `int4` embeddings have 8 bits, and matrices 4."""
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-_MEMBER_FILES = (CONFIG, WEIGHTS, *_TOKENIZER_FILES, "metrics.jsonl", "training.json")
+_MEMBER_FILES = (
+    CONFIG,
+    WEIGHTS,
+    *_TOKENIZER_FILES,
+    *SENTENCE_TRANSFORMER_FILES,
+    "metrics.jsonl",
+    "training.json",
+)
 _ARTEFACT_FILES = (ARTEFACT, GRAPH, RUN, "README.md", *_TOKENIZER_FILES)
 
 MAX_ACCURACY_DROP = 0.5

@@ -145,6 +145,8 @@ def task_in_memory(texts: Iterable[Any], labels: Iterable[Any]) -> Task:
         raise InputError(f"there are {len(found):,} texts and {len(names):,} labels; give as many of each")
     if not found:
         raise InputError("texts and labels are empty; give labelled text")
+    if len(set(names)) < 2:
+        raise InputError(f"the texts in memory have one label only, {names[0]!r}; there is nothing to tell apart")
     rows = LabelledRows("the texts in memory")
     for row, (text, name) in enumerate(zip(found, names, strict=True)):
         if not text.strip():

@@ -1,0 +1,46 @@
+"""`tinylm embed` writes the vectors that `encode` gives, in the order of the file."""
+
+import json
+
+import numpy as np
+import pytest
+from cli_fixtures import call, rows, write_csv
+from pyarrow import parquet
+from voters import write_voters
+
+from tinylm.runtime import embedding
+from tinylm.runtime.loading import load_encoder
+
+TEXTS = [text for text, _ in rows(60, 1)]
+
+
+@pytest.fixture(scope="module")
+def desk(tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("desk")
+    write_voters(folder / "model", [(tokenizer, {})] * 2)
+    write_csv(folder / "texts.csv", [(str(row), text) for row, text in enumerate(TEXTS)], ("id", "note"))
+    (folder / "texts.txt").write_text("".join(f"{text}\n" for text in [*TEXTS, ""]))
+    (folder / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    return folder
+
+
+@pytest.mark.parametrize("block", [embedding._BLOCK, 7])
+def test_an_array_and_a_table(desk, tmp_path, monkeypatch, block):
+    monkeypatch.setattr(embedding, "_BLOCK", block)
+    expected = load_encoder(desk / "model").encode(TEXTS)
+    ran = call("embed", desk / "model", "--file", desk / "texts.csv", "--text-column", "note", "-o", tmp_path / "v.npy")
+    assert (ran.code, ran.out) == (0, f"60 vectors of 32 features in {tmp_path / 'v.npy'}\n")
+    written = np.load(tmp_path / "v.npy")
+    assert written.dtype == np.float32
+    np.testing.assert_allclose(written, expected, atol=1e-6)
+    assert call("embed", desk / "model", "-f", desk / "texts.jsonl", "-o", tmp_path / "v.parquet").code == 0
+    table = parquet.read_table(tmp_path / "v.parquet")
+    assert table.column_names == ["text", "vector"] and table["text"].to_pylist() == TEXTS
+    np.testing.assert_allclose(np.stack(table["vector"].to_pylist()), expected, atol=1e-6)
+
+
+def test_an_empty_line_keeps_its_place_and_vectors_are_normalised_on_request(desk, tmp_path):
+    arguments = ("embed", desk / "model", "-f", desk / "texts.txt", "--normalise", "-o", tmp_path / "v.npy")
+    assert call(*arguments).code == 0
+    expected = load_encoder(desk / "model").encode([*TEXTS, ""], normalise=True)
+    np.testing.assert_allclose(np.load(tmp_path / "v.npy"), expected, atol=1e-6)
