@@ -45,7 +45,7 @@ def test_study_has_every_scale(name, scale):
     study = STUDIES[name].at(scale)
     cells = list(study.cells())
     assert cells and all(study.runs(levels, seed) for levels, seed in cells)
-    assert study.width == {"smoke": 24, "laptop": 192, "paper": 768}[scale]
+    assert study.width == {"smoke": 24, "laptop": 144, "paper": 768}[scale]
 
 
 def test_study_settings_are_changed_by_key_and_value():
