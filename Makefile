@@ -15,8 +15,9 @@ demo: $(INSTALLED) ## set everything up and run the main job on this machine's o
 	$(BIN)/tinylm demo --output demo
 	@echo 'So that `tinylm` is found in this shell: source $(BIN)/activate'
 
-test: lint ## set everything up, check the code, run all tests and check how much of the code they run
-	$(BIN)/pytest
+# Models of tests are so small that one thread is as quick as two, so that files of tests run side by side.
+test: lint ## set everything up, check the code and run all tests
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 coverage: $(INSTALLED) ## run the fast tests and show what of the package they reach
 	$(BIN)/pytest -m 'not slow' --cov --cov-report=term

@@ -16,7 +16,7 @@ SCRATCH = "scratch"
 
 _MLM = PretrainSettings(
     sequences="truncated",
-    batch_size=32,
+    batch_size=16,
     mlm_weight=1.0,
     bow_weight=0.0,
     context_bow_weight=0.0,
@@ -27,7 +27,7 @@ ARMS = {
     # The paper's objective: first 128 tokens, 15 % masked, [CLS] unread. Rate and batch are those of study `rates`.
     "mlm": _MLM,
     # The same with the rate, the batch and the dropout of arXiv 2507.14871.
-    "mlm-5e-5": replace(_MLM, learning_rate=5e-5, dropout=0.1),
+    "mlm-5e-5": replace(_MLM, learning_rate=5e-5, batch_size=32, dropout=0.1),
     "default": PretrainSettings(),
 }
 

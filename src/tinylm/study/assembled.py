@@ -5,12 +5,13 @@ Fine-tuned members are not kept, so that they are made again here.
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from tinylm.committee.files import member_names, write_committee
 from tinylm.committee.voting import PLAIN
@@ -20,6 +21,7 @@ from tinylm.runtime.artefact import WeightPrecision
 from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import load
 from tinylm.steps.distill import distill
+from tinylm.study.baselines import Predictor
 from tinylm.study.editions import EDITIONS
 from tinylm.study.grid import Facts
 from tinylm.study.lab import Lab
@@ -29,9 +31,6 @@ from tinylm.study.tuned import Tuned
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Examples, Task, write_examples
 from tinylm.train.settings import DistillSettings
-
-Predictor = Callable[[Sequence[str]], npt.NDArray[np.integer]]
-"""Classes (n,) of n texts."""
 
 _WARM_UP, _CALLS, _BATCH = 20, 200, 1000
 """Texts before timing, texts that are timed one by one, and at most so many that are timed together."""
@@ -174,7 +173,7 @@ class Timed(OfCommittee):
 
 
 def time_classes(predict: Predictor, test: Examples) -> Facts:
-    """Accuracy of a classifier, and how quick it is on this machine.
+    """Accuracy of a classifier, and how quick it is on one thread of this machine.
 
     Args:
         predict: classes of texts.
@@ -183,17 +182,21 @@ def time_classes(predict: Predictor, test: Examples) -> Facts:
     Returns:
         `accuracy`, 0 to 1; `p50_ms`, the median time of a text by itself; `texts_per_second` of many at once.
     """
-    texts = list(test.texts)
-    for text in texts[:_WARM_UP]:
-        predict([text])
-    seconds = []
-    for text in texts[:_CALLS]:
+    texts, threads = list(test.texts), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for text in texts[:_WARM_UP]:
+            predict([text])
+        seconds = []
+        for text in texts[:_CALLS]:
+            began = time.perf_counter()
+            predict([text])
+            seconds.append(time.perf_counter() - began)
         began = time.perf_counter()
-        predict([text])
-        seconds.append(time.perf_counter() - began)
-    began = time.perf_counter()
-    predict(texts[:_BATCH])
-    together = time.perf_counter() - began
+        predict(texts[:_BATCH])
+        together = time.perf_counter() - began
+    finally:
+        torch.set_num_threads(threads)
     predicted = np.asarray(predict(texts))
     return {
         "accuracy": float(np.mean(predicted == test.labels)),

@@ -1,6 +1,6 @@
 """What a user would pick instead of a tiny language model, measured on the same texts: tf-idf with a linear SVM."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 from tinylm.core.errors import MissingExtraError
 from tinylm.core.seeds import numpy_generator
+
+Predictor = Callable[[Sequence[str]], npt.NDArray[np.integer]]
+"""Classes of texts: (n,)."""
 
 TOKEN_PATTERN = r"</?\w+>|\w+"
 """Words of one letter or more, and marks such as `<h>`. scikit-learn's own pattern drops both."""

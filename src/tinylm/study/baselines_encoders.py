@@ -8,8 +8,9 @@ the weights are those of sentence-transformers was not checked, and the figures 
 # ruff: noqa: PLC0415
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,27 +18,48 @@ import torch
 from torch import Tensor, nn
 
 from tinylm.core.errors import MissingExtraError
+from tinylm.study.baselines import Predictor
 from tinylm.text.splits import Task
 from tinylm.train.sampler import LengthGroupedSampler
 
-Classes = npt.NDArray[np.int64]
+Classes = npt.NDArray[np.integer]
+Embeddings = npt.NDArray[np.float32]
+
 _HIDDEN = 384
+_LONGEST = 256
+"""Tokens of a text that MiniLM reads, as in its card."""
 
 
 def minilm_regression(task: Task) -> Classes:
     """A logistic regression on embeddings of MiniLM."""
-    return _regression(task, _minilm_encoder())
+    return _on(_minilm_encoder(), _regression(task, _minilm_encoder()))(task.test.texts)
+
+
+def fit_minilm_regression(task: Task) -> tuple[Predictor, float]:
+    """The model of `minilm_regression`, which embeds a text whenever it is asked, and the megabytes of its file."""
+    encoder = _MiniLM(_LONGEST).eval()
+    weights = sum(parameter.nbytes for parameter in encoder.parameters())
+    return _on(partial(_unit_embeddings, encoder), _regression(task, _minilm_encoder())), weights / 1e6
 
 
 def model2vec_regression(task: Task) -> Classes:
     """A logistic regression on static embeddings distilled from MiniLM by model2vec."""
+    return fit_model2vec_regression(task)[0](task.test.texts)
+
+
+def fit_model2vec_regression(task: Task) -> tuple[Predictor, float]:
+    """The model of `model2vec_regression`, and the megabytes of its file."""
     try:
         from model2vec.distill import distill
     except ImportError as error:
         raise MissingExtraError("bench", "The model2vec baseline") from error
 
     static = distill(str(_minilm_folder()), pca_dims=256, quantize_to="float32")
-    return _regression(task, lambda texts: np.asarray(static.encode(list(texts))))
+
+    def embed(texts: Sequence[str]) -> Embeddings:
+        return np.asarray(static.encode(list(texts)))
+
+    return _on(embed, _regression(task, embed)), static.embedding.nbytes / 1e6
 
 
 def minilm_finetuned(task: Task, seed: int) -> Classes:
@@ -73,18 +95,22 @@ def _minilm_folder() -> Path:
 
 
 @cache
-def _minilm_encoder() -> Callable[[tuple[str, ...]], npt.NDArray[np.float32]]:
+def _minilm_encoder() -> Callable[[Sequence[str]], Embeddings]:
     """Unit embeddings of texts, (n, 384); a text is embedded once."""
-    encoder = _MiniLM(256).eval()
-    known: dict[str, npt.NDArray[np.float32]] = {}
+    encoder = _MiniLM(_LONGEST).eval()
+    known: dict[str, Embeddings] = {}
 
-    def embed(texts: tuple[str, ...]) -> npt.NDArray[np.float32]:
+    def embed(texts: Sequence[str]) -> Embeddings:
         new = [text for text in dict.fromkeys(texts) if text not in known]
         if new:
-            known.update(zip(new, nn.functional.normalize(encoder.embeddings(new), dim=1).numpy(), strict=True))
+            known.update(zip(new, _unit_embeddings(encoder, new), strict=True))
         return np.stack([known[text] for text in texts])
 
     return embed
+
+
+def _unit_embeddings(encoder: "_MiniLM", texts: Sequence[str]) -> Embeddings:
+    return np.asarray(nn.functional.normalize(encoder.embeddings(texts), dim=1).numpy())
 
 
 class _MiniLM(nn.Module):
@@ -121,8 +147,11 @@ class _MiniLM(nn.Module):
         return found
 
 
-def _regression(task: Task, embed: Callable[[tuple[str, ...]], npt.NDArray[np.float32]]) -> Classes:
+def _regression(task: Task, embed: Callable[[Sequence[str]], Embeddings]) -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    regression = LogisticRegression(C=10.0, max_iter=300).fit(embed(task.train.texts), task.train.labels)
-    return np.asarray(regression.predict(embed(task.test.texts)))
+    return LogisticRegression(C=10.0, max_iter=300).fit(embed(task.train.texts), task.train.labels)
+
+
+def _on(embed: Callable[[Sequence[str]], Embeddings], regression: Any) -> Predictor:
+    return lambda texts: np.asarray(regression.predict(embed(texts)))

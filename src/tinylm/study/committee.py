@@ -20,7 +20,7 @@ from tinylm.study.report import Section, Table
 from tinylm.study.results import SEED, Results
 from tinylm.study.run import Run
 from tinylm.study.tuned import Tuned
-from tinylm.study.votes import SUBSETS, error_correlation, hard_accuracy
+from tinylm.study.votes import SUBSETS, error_correlation, hard_votes
 
 _TOKENS = "equal tokens a member"
 
@@ -106,12 +106,13 @@ class Committee(Study):
         votes, labels = np.stack([each["test"] for each in stored]), stored[0]["labels"].astype(np.int64)
         last = self.runs(levels, seed)[-1]
         student = (lab.measured(last.facts(lab)) or {}) if isinstance(last, Distilled) else {}
-        for size in accuracy_by_size(votes, labels, max_subsets=SUBSETS):
+        hard = accuracy_by_size(hard_votes(votes), labels, max_subsets=SUBSETS)
+        for size, counted in zip(accuracy_by_size(votes, labels, max_subsets=SUBSETS), hard, strict=True):
             first = votes[: size.size]
             yield {
                 "members": size.size,
                 "accuracy": size.mean,
-                "hard": hard_accuracy(votes, labels, size.size),
+                "hard": counted.mean,
                 "cross_entropy": scores(vote(first), labels)["cross_entropy"],
                 "calibration_error": scores(vote(first), labels)["calibration_error"],
                 "error_correlation": error_correlation(first, labels) if size.size > 1 else None,

@@ -44,6 +44,7 @@ _SCALES: dict[Scale, dict[str, Any]] = {
         "documents": 90_000,
         "tokens": None,
         "epochs": 50.0,
+        "updates": None,
         "finetuning_epochs": 50.0,
     },
 }
@@ -84,17 +85,17 @@ class Study(ABC):
     """Labelled text: files or names."""
     arms: tuple[str, ...] = ("mlm", "default")
     """Ways of pre-training; see `arms.py`."""
-    width: int = 192
+    width: int = 144
     """Hidden size of bert-1; all other shapes keep the paper's proportions to it."""
     documents: int | None = None
     """Documents of the pre-training set; all but those held out when none."""
-    tokens: int | None = 5_000_000
+    tokens: int | None = 4_000_000
     """Pre-training of a member, in tokens that it reads."""
     epochs: float | None = None
     """Pre-training of a member in passes, in place of tokens."""
-    rates: tuple[float, ...] = (0.5, 1.0, 2.0)
+    rates: tuple[float, ...] = (1.0, 3.0)
     """Learning rates of fine-tuning that each arm's search tries, as multiples of the default one."""
-    updates: int | None = None
+    updates: int | None = 500
     """Of fine-tuning; 1,000 or so by the number of texts when none."""
     finetuning_epochs: float | None = None
     """Fine-tuning in passes, in place of updates."""

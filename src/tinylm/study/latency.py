@@ -1,19 +1,11 @@
 """Study `latency`: accuracy against time and size, of our models and of what a user would pick instead."""
 
-import pickle
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from tinylm.core.errors import InputError
-from tinylm.core.progress import Progress
-from tinylm.study.assembled import Timed, time_classes
-from tinylm.study.baselines import fit_tfidf_svm
-from tinylm.study.baselines_fasttext import fit_fasttext, predict_fasttext
+from tinylm.study.assembled import Timed
 from tinylm.study.conclusions import POINTS, sentence
 from tinylm.study.declaration import Findings, Study
 from tinylm.study.figures import Point, ScatterChart
@@ -22,44 +14,10 @@ from tinylm.study.lab import Lab, Sample
 from tinylm.study.report import Section, Table
 from tinylm.study.results import Results
 from tinylm.study.run import Run
+from tinylm.study.timed_baselines import BASELINES, TFIDF, TimedBaseline
 
-TFIDF, FASTTEXT = "tf-idf + linear SVM", "fastText"
 _AS_IT_IS = "as it is"
 _FRONTIER, _BEATEN = "on the frontier", "beaten in both"
-
-
-@dataclass(frozen=True)
-class TimedBaseline(Run):
-    """A baseline, fitted to a sample and timed on one thread; `megabytes` are those of its file."""
-
-    alone = True
-    baseline: str
-    sample: Sample
-    seed: int
-
-    @property
-    def title(self) -> str:
-        """See `Run`."""
-        return f"timing {self.baseline} on {self.sample.task}, seed {self.seed}"
-
-    def facts(self, lab: Lab) -> Facts:
-        """See `Run`."""
-        return {"kind": "timed-baseline", "name": self.baseline, "edition": 1, **lab.task_facts(self.sample, self.seed)}
-
-    def measure(self, lab: Lab, progress: Progress) -> Facts:
-        """See `assembled.time_classes`."""
-        del progress
-        task = lab.task(self.sample, self.seed).task
-        if self.baseline == TFIDF:
-            model = fit_tfidf_svm(task.train.texts, task.train.labels.tolist(), self.seed)
-            found = time_classes(lambda texts: np.asarray(model.predict(list(texts))), task.test)
-            return {**found, "megabytes": len(pickle.dumps(model)) / 1e6}
-        model = fit_fasttext(task, self.seed)
-        found = time_classes(lambda texts: predict_fasttext(model, texts), task.test)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "model.bin"
-            model.save_model(str(file))
-            return {**found, "megabytes": file.stat().st_size / 1e6}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +38,11 @@ class Latency(Study):
     weights: tuple[str, ...] = ("float32", "int8")
     """Of exported models."""
     baselines: tuple[str, ...] = (TFIDF,)
-    """tf-idf + linear SVM, and fastText where it is installed."""
+    """`tf-idf + linear SVM`; of the `bench` extra `fastText`, `MiniLM + regression`, `model2vec + regression`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for given, known in ((self.baselines, (TFIDF, FASTTEXT)), (self.weights, ("float32", "int8", "int4"))):
+        for given, known in ((self.baselines, tuple(BASELINES)), (self.weights, ("float32", "int8", "int4"))):
             unknown = next((name for name in given if name not in known), None)
             if unknown is not None:
                 raise InputError(f"{unknown!r} is not known; choose from {', '.join(known)}")

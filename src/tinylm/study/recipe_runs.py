@@ -65,7 +65,7 @@ RECIPES = {
     ),
 }
 
-Baseline = Callable[[Task, int, Path], "np.typing.NDArray[np.int64]"]
+Baseline = Callable[[Task, int, Path], "np.typing.NDArray[np.integer]"]
 
 BASELINES: dict[str, tuple[int, Baseline]] = {
     # Edition 1 dropped English stop words and one-letter words whatever the task.

@@ -3,29 +3,22 @@
 import numpy as np
 import numpy.typing as npt
 
-from tinylm.core.seeds import numpy_generator
-
 SUBSETS = 60
 """Committees of each size that are averaged, at most."""
 
 
-def hard_accuracy(votes: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], size: int) -> float:
-    """Mean accuracy of majority votes of `size` members, over some committees of so many.
+def hard_votes(votes: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Votes whose mean counts members: each gives its class all but a little of its probability.
+
+    What is left is shared as the member's probabilities are, too little to outweigh one member, so that among classes
+    with equal counts the one of the highest mean probability wins.
 
     Args:
         votes: (members, texts, classes) probabilities.
-        labels: (texts,) true classes.
-        size: members of a committee. Among classes with equal votes the one of the highest mean probability wins.
     """
     members, _, classes = votes.shape
-    one_hot = np.eye(classes)[votes.argmax(2)]  # (members, texts, classes)
-    generator = numpy_generator(0, "hard committees", size)
-    accuracies = []
-    for _ in range(min(SUBSETS, members) if size < members else 1):
-        chosen = generator.choice(members, size, replace=False)
-        counts = one_hot[chosen].sum(0) + votes[chosen].mean(0) / 2
-        accuracies.append(float(np.mean(counts.argmax(1) == labels)))
-    return float(np.mean(accuracies))
+    rest = 1 / (2 * members)
+    return np.asarray((1 - rest) * np.eye(classes)[votes.argmax(2)] + rest * votes)
 
 
 def error_correlation(votes: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> float | None:
