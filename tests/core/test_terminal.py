@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from tinylm.core import terminal
-from tinylm.core.terminal import TerminalProgress
+from tinylm.core.terminal import TerminalProgress, listener
 
 
 @pytest.fixture
@@ -48,3 +48,26 @@ def test_a_bar_of_a_resumed_run_does_not_count_what_was_done_before():
     (task,) = progress._bars.tasks
     assert (task.completed, task.speed) == (300, None)
     progress.finish()
+
+
+class ZMQInteractiveShell:
+    """What runs a notebook, by its name."""
+
+
+@pytest.mark.parametrize(("terminal", "notebook"), [(True, False), (False, False), (False, True)])
+def test_by_default_there_is_a_bar_where_somebody_looks_on(monkeypatch, terminal, notebook):
+    class Stream(io.StringIO):
+        def isatty(self):
+            return terminal
+
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.stderr", Stream())
+    if notebook:
+        monkeypatch.setattr("builtins.get_ipython", ZMQInteractiveShell, raising=False)
+    assert isinstance(listener("auto"), TerminalProgress) == (terminal or notebook)
+
+
+def test_silence_and_a_listener_of_ones_own_are_kept(heard):
+    assert listener(None) is None
+    assert listener(heard) is heard

@@ -87,6 +87,37 @@ def test_without_an_output_the_cache_keeps_what_was_done_and_finds_it_again(desk
     assert more.folder == base.folder and len(more.members) == 2
 
 
+def test_labels_in_memory_are_the_labels_of_a_file(desk, tmp_path, heard):
+    texts, labels = map(list, zip(*rows(60, 1), strict=True))
+    train = tmp_path / "train.csv"
+    write_csv(train, list(zip(texts, labels, strict=True)))
+    write_csv(tmp_path / "test.csv", rows(9, 5))
+    file = TaskSource(str(train), test=str(tmp_path / "test.csv"))
+    expected = tinylm.finetune(desk / "base", file, **SHORT, search=False, progress=None)
+    found = tinylm.finetune(
+        desk / "base", texts=texts, labels=labels, output=tmp_path / "out", **SHORT, search=False, progress=heard
+    )
+    assert heard.stages
+    np.testing.assert_array_equal(found.predict_proba(TEXTS), expected.predict_proba(TEXTS))
+    before = contents(tmp_path / "out")
+    frame = {"note": np.array(texts), "kind": np.array(labels)}
+    columns = {"text_column": "note", "label_column": "kind"}
+    tinylm.finetune(desk / "base", frame, **columns, output=tmp_path / "out", **SHORT, search=False, resume=True)
+    assert contents(tmp_path / "out") == before, "nothing is trained again"
+    with pytest.raises(InputError, match="out was started otherwise: the task has changed since"):
+        tinylm.finetune(
+            desk / "base", texts=texts, labels=labels[::-1], output=tmp_path / "out", **SHORT, search=False, resume=True
+        )
+
+
+def test_columns_of_a_file_can_be_named(desk, tmp_path):
+    write_csv(tmp_path / "labels.csv", [(*row, "x") for row in rows(60, 1)], ("note", "kind", "other"))
+    with pytest.raises(InputError, match=r"no column 'body'"):
+        tinylm.finetune(desk / "base", tmp_path / "labels.csv", text_column="body", label_column="kind")
+    with pytest.raises(InputError, match="a task that was read already has no columns; leave text_column"):
+        tinylm.finetune(desk / "base", load_task(desk / "labels.csv"), text_column="text")
+
+
 def test_a_saved_committee_is_loaded_as_it_was(desk, tmp_path):
     committee = tinylm.finetune(desk / "base", desk / "labels.csv", output=tmp_path / "out", **SHORT)
     committee.save(tmp_path / "copy")
