@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tinylm.committee.files import member_names, write_committee
 from tinylm.committee.voting import Vote, Voting
@@ -41,6 +41,10 @@ from tinylm.tokens.marks import recurring_marks
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.settings import FinetuneSettings
 
+Head = Literal["finetune", "frozen"]
+_OF_FROZEN_HEADS = ("seed", "validation_fraction")
+"""Settings that a frozen head knows."""
+
 
 @dataclass(frozen=True)
 class Finetune:
@@ -59,16 +63,26 @@ class Finetune:
     """How many of the pre-trained members to use; all by default."""
     vote: Vote = "probability"
     """Average the members' probabilities, or their logits."""
+    head: Head = "finetune"
+    """Train members whole, or keep their encoders frozen and fit a linear head on their vectors, which takes a moment;
+    docs/SCIKIT_LEARN.md says when to use which."""
     settings: Annotated[FinetuneSettings, FINETUNING] = field(default_factory=FinetuneSettings)
     """How to train."""
 
     def __post_init__(self) -> None:
         if self.members is not None:
             require_members(self.members)
+        if self.head == "frozen":
+            own = {name: getattr(self.settings, name) for name in _OF_FROZEN_HEADS}
+            if self.settings != FinetuneSettings(**own):
+                raise InputError(
+                    f"a frozen head has no other settings than {' and '.join(_OF_FROZEN_HEADS)}; leave the others out"
+                )
 
     def record(self, base: Base, task: Task) -> dict[str, Any]:
         """What decides the weights of a member, as JSON; how they vote may be changed later."""
-        return {
+        head = {} if self.head == "finetune" else {"head": self.head}
+        return head | {
             "base": str(base.folder.absolute()),
             "base_fingerprints": weights_fingerprints(base.members),
             "task": task.name,
@@ -108,7 +122,30 @@ class Finetune:
         progress = progress or Silent()
         for note in task.notes:
             progress.say(note)
+        if self.head == "frozen":
+            return fit_frozen_heads(folder, base.members, task, self.settings, self.vote, progress)
         return finetune_committee(folder, base.members, task, self.settings, self.vote, progress)
+
+
+def fit_frozen_heads(
+    folder: Path, members: Sequence[Path], task: Task, settings: FinetuneSettings, vote: Vote, progress: Progress
+) -> Classifier:
+    """Fit a linear head on each member as it was pre-trained, unless it is there, and make them a committee.
+
+    The arguments are those of `finetune_committee`; of the settings only seed and validation_fraction count.
+    """
+    from tinylm.train.frozen import fit_frozen_member
+
+    pending = list(pending_members(folder, len(members), "fitted", progress))
+    progress.start("fitting heads", len(pending), "members")
+    for done, (index, target) in enumerate(pending, start=1):
+        held_out = settings.validation_fraction
+        head = fit_frozen_member(target, index, members[index], task, seed=settings.seed, held_out=held_out)
+        progress.say(f"member {index}: a head on frozen vectors, inverse penalty {head.penalty:g}")
+        progress.update(done)
+    progress.finish()
+    write_committee(folder, member_names(len(members)), task.labels, Voting(vote))
+    return load(folder)
 
 
 def finetune_committee(
@@ -187,6 +224,7 @@ def finetune(
     members: int | None = None,
     data_dir: str | Path | None = None,
     vote: Vote = "probability",
+    head: Head = "finetune",
     settings: FinetuneSettings | None = None,
     resume: bool = False,
     progress: Reporting = "auto",
@@ -206,6 +244,7 @@ def finetune(
         members: how many of the base's members to use; all when None.
         data_dir: where data sets known by name are looked for.
         vote: `probability` averages the members' probabilities, `logit` their logits.
+        head: `finetune` trains members whole; `frozen` fits a linear head on their vectors, which takes a moment.
         settings: how to train.
         resume: go on with what `output` holds.
         progress: receives stages and messages; by default a bar in a terminal or notebook, None for silence.
@@ -222,6 +261,7 @@ def finetune(
         task=source,
         members=len(base.members) if members is None and isinstance(base, Base) else members,
         vote=vote,
+        head=head,
         settings=changed(settings or FinetuneSettings(), changes),
     )
     return step.run(output, task=loaded, resume=resume, progress=listener(progress))
