@@ -77,7 +77,7 @@ class NumbersEncoder(TinyLMEncoder):
         tags.input_tags.two_d_array, tags.input_tags.one_d_array, tags.input_tags.string = True, False, False
         return tags
 
-    def fit(self, X, y=None):  # noqa: N803
+    def fit(self, X=None, y=None):  # noqa: N803
         validate_data(self, X)
         return super().fit(X, y)
 

@@ -108,7 +108,7 @@ def test_one_a_collection_and_a_stream(committee, documents):
     assert len([*streamed]) == 299
     assert encoder.encode([]).shape == (0, encoder.width) == (0, 64)
     with pytest.raises(InputError, match="text 2 is NoneType, not a string; give strings"):
-        encoder.encode(["a", None])
+        encoder.encode(["a", None])  # type: ignore[list-item]
 
 
 def test_normalised_vectors_have_length_one_and_the_same_direction(committee):

@@ -1,14 +1,15 @@
 """Texts and labels in memory: whatever holds them, they are the task that a file of them is."""
 
-import datasets
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import pytest
 
 from tinylm.core.errors import InputError
 from tinylm.text.corpus import Corpus, CorpusSource
 from tinylm.text.memory import corpus_source, label_strings, strings, task_in_memory, task_of_frame
+
+datasets = pytest.importorskip("datasets")
+pd = pytest.importorskip("pandas")
+pa = pytest.importorskip("pyarrow")
 
 TEXTS = ["paper jam", "no signal", "toner is low", "wifi is slow"]
 LABELS = ["printer", "network", "printer", "network"]

@@ -72,7 +72,7 @@ def write_vectors(
 
 
 def _write_array(file: Path, blocks: Blocks, count: int, width: int) -> None:
-    array = np.lib.format.open_memmap(file, "w+", np.float32, (count, width))  # type: ignore[no-untyped-call]
+    array = np.lib.format.open_memmap(file, "w+", np.float32, (count, width))
     start = 0
     for texts, vectors in blocks:
         array[start : start + len(texts)] = vectors
