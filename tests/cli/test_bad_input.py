@@ -68,7 +68,7 @@ def _null_label():
 
 @prepared
 def _seen_once():
-    """a label seen once"""
+    """a label seen once, refused on request"""
     write_csv(Path("labels.csv"), [*LABELS, ("the lift is stuck", "lift")])
 
 

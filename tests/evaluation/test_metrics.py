@@ -100,3 +100,19 @@ def test_macro_f1_is_that_of_scikit_learn(texts, classes, seed):
     probabilities, labels = random_task(texts, classes, seed)
     expected = f1_score(labels, probabilities.argmax(1), average="macro")
     assert evaluate(probabilities, labels).macro_f1 == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_measures_of_each_class_are_those_of_a_classification_report(seed):
+    from sklearn.metrics import classification_report
+
+    generator = np.random.default_rng(seed)
+    # A class that no text has, and one that none is given.
+    labels, probabilities = generator.integers(0, 4, 60), generator.dirichlet(np.ones(6), 60)
+    probabilities[:, 2] = 0
+    report = classification_report(labels, probabilities.argmax(1), labels=range(6), output_dict=True, zero_division=0)
+    for index, of_class in enumerate(evaluate(probabilities, labels).by_class):
+        theirs = report[str(index)]
+        assert (of_class.precision, of_class.recall, of_class.f1, of_class.n) == pytest.approx(
+            (theirs["precision"], theirs["recall"], theirs["f1-score"], theirs["support"])
+        )

@@ -36,7 +36,7 @@ def chosen(monkeypatch):
     """Makes the search choose; returns what it chose from."""
     seen = {}
 
-    def choose(predictions, labels, members, vote, ngram_scores):
+    def choose(predictions, labels, members, vote, ngram_scores, weights=None):
         seen.update(predictions=predictions, labels=labels, members=members, vote=vote, ngram_scores=ngram_scores)
         ngrams = NgramVote(C=0.3, temperature=0.2, weight=0.35)
         return Mix((3, 0, 0, 1), loss=0.5, default_loss=0.6, temperature=0.7, ngrams=ngrams)

@@ -17,7 +17,7 @@ from tinylm.steps.side_by_side import run_side_by_side
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
-    monkeypatch.setattr(side_by_side, "_cores", lambda: 2)
+    monkeypatch.setattr(side_by_side, "usable_cores", lambda: 2)
 
 
 class Heard(Silent):

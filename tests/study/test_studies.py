@@ -143,7 +143,10 @@ def test_parquet_has_the_rows_of_the_csv(desk):
         (("gap", "--set", "documents=5000"), "a subset of 5,000 documents cannot be had of "),
         (("gap", "--set", "labels=70"), "labels.csv leaves a label 16 training texts beside those for validation"),
         (("overlap", "--set", "documents=none"), "documents is none; the study `overlap` compares subsets"),
-        (("latency", "--set", "baselines=bayes"), "'bayes' is not known; choose from tf-idf + linear SVM, fastText, MiniLM"),
+        (
+            ("latency", "--set", "baselines=bayes"),
+            "'bayes' is not known; choose from tf-idf + linear SVM, fastText, MiniLM",
+        ),
         (("shape", "--set", "trials=1"), "the study `shape` takes one arm and two trials or more"),
         (("size", "--set", "corpus=missing.txt"), "/missing.txt is not there; give a file, folder or glob"),
     ],

@@ -135,7 +135,7 @@ BAD = {
     "no rows": ("text,label\n", r"a\.csv has no rows"),
     "blank text": ("text,label\na,x\n ,y\n", r"a\.csv, line 3 has no text in 'text'"),
     "no label": ("text,label\na,x\nb,\n", r"a\.csv, line 3 has no label in 'label'"),
-    "rare label": ("text,label\na,x\nb,x\nc,x\nd,y\n", r"a\.csv leaves the label 'y' 1 training row"),
+    "one row a label": ("text,label\na,x\nb,y\nc,z\n", r"a\.csv leaves no label a second training row"),
     "no header": ("hello,x\nb,y\n", r"a\.csv has no column that is known as text; it has 'hello', 'x'"),
 }
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 from rich.console import Console
 
+from tinylm.cli.labelled_file import label_file
 from tinylm.core.errors import InputError
 from tinylm.core.terminal import TerminalProgress
 from tinylm.serving.limits import Limits
@@ -24,6 +25,7 @@ from tinylm.steps.flags import FLAT, TASK
 from tinylm.steps.pretrain import Pretrain
 from tinylm.steps.train import Train
 from tinylm.text.labelling import blocks
+from tinylm.text.lines import UTF_8
 from tinylm.text.sources import TaskSource
 
 if TYPE_CHECKING:
@@ -112,6 +114,8 @@ def finetune(
         resume: go on with what the output folder holds; finished members are kept.
         json_output: print the results as JSON.
     """
+    if compare and step.base is None:
+        raise InputError("--compare trains the members of a base from scratch, and --start-from has none; leave it out")
     task = step.task.load(step.settings.seed)
     committee = step.run(output, task=task, resume=resume, progress=progress)
     _evaluate_and_compare(output, step, committee, task, compare=compare, json_output=json_output)
@@ -129,14 +133,17 @@ def distill(step: Annotated[Distill, FLAT], *, output: _Output, resume: bool = F
     out.print(f"  tinylm evaluate {shlex.quote(str(output))} labels.csv")
 
 
-def evaluate(model: Path, task: Annotated[TaskSource, TASK], *, json_output: _Json = False) -> None:
+def evaluate(
+    model: Path, task: Annotated[TaskSource, TASK], *, by_label: bool = False, json_output: _Json = False
+) -> None:
     """Measure a model on labelled text.
 
     The source it was trained on gives the test part of that training; another file is taken whole.
 
     Args:
         model: folder of a trained model.
-        json_output: print the measures as JSON.
+        by_label: also print precision, recall and F1 of each label.
+        json_output: print the measures as JSON, those of each label among them.
     """
     from tinylm.evaluation.committees import evaluate_committee
     from tinylm.evaluation.examples import examples_to_evaluate
@@ -148,7 +155,8 @@ def evaluate(model: Path, task: Annotated[TaskSource, TASK], *, json_output: _Js
     if json_output:
         out.print_json(data=measured.as_json(committee.labels))
     else:
-        out.print("\n".join(measured.lines(committee.labels)))
+        of_labels = measured.lines_by_label(committee.labels) if by_label else []
+        out.print("\n".join([*measured.lines(committee.labels), *of_labels]))
 
 
 def predict(
@@ -156,30 +164,42 @@ def predict(
     /,
     *texts: str,
     file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = None,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     text_column: str | None = None,
+    encoding: str = UTF_8,
     json_output: _Json = False,
 ) -> None:
     """Label texts, in their order: arguments, a file, or standard input with one text a line.
 
-    Prints label, probability and text with tabs between them.
+    Prints label, probability and text with tabs between them. A file is labelled on all cores.
 
     Args:
         model: folder of a trained model.
         texts: texts to label.
         file: a file of texts, in any format that a task may have.
+        output: write the rows of the file, with label, probability and disagreement after their own columns, as .csv,
+            .tsv, .jsonl, .parquet or .xlsx, instead of printing.
         text_column: column of the text; found by the usual names.
-        json_output: print one JSON object a text, with the probability of each label and the disagreement.
+        encoding: of a file that is text, such as cp1252 or utf-16.
+        json_output: print one JSON object a text, with its row, the probability of each label and the disagreement.
     """
     from tinylm.runtime.loading import load
 
     if texts and file is not None:
         raise InputError("texts are given both as arguments and in a file; give one of them")
-    committee = load(model)
-    for block in blocks(texts, file, text_column, err):
-        for text, prediction in zip(block, committee.predictions(block), strict=True):
-            line = _json(prediction) if json_output else _line(text, prediction)
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
+    if output is not None and (file is None or json_output):
+        missing = "no --file, whose rows it would hold; name one" if file is None else "--json; give one of them"
+        raise InputError(f"--output is given with {missing}")
+    if file is not None:
+        predicted = label_file(model, file, output, text_column, encoding, err)
+    else:
+        committee = load(model)
+        predicted = (
+            (t, p) for block in blocks(texts, err) for t, p in zip(block, committee.predictions(block), strict=True)
+        )
+    for row, (text, prediction) in enumerate(predicted, start=1):
+        sys.stdout.write((_json(row, text, prediction) if json_output else _line(text, prediction)) + "\n")
+        sys.stdout.flush()
 
 
 def embed(
@@ -273,8 +293,8 @@ def _line(text: str, prediction: "Prediction") -> str:
     return "\t".join((prediction.label, f"{prediction.probability:.3f}", " ".join(text.split())))
 
 
-def _json(prediction: "Prediction") -> str:
-    return json.dumps(asdict(prediction), ensure_ascii=False)
+def _json(row: int, text: str, prediction: "Prediction") -> str:
+    return json.dumps({"row": row, "text": text, **asdict(prediction)}, ensure_ascii=False)
 
 
 def _evaluate_and_compare(
@@ -287,7 +307,7 @@ def _evaluate_and_compare(
 
     measured = evaluate_committee(committee, task.test)
     rows = []
-    if compare:
+    if compare and step.base is not None:
         base = open_base(step.base).first(len(committee))
         rows = compare_with_baselines(output, base, measured, task, step.settings, committee.voting.vote, progress)
     if json_output:

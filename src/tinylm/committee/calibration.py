@@ -11,7 +11,9 @@ _STEPS = 40
 """Halvings of the interval between the two: far below what any data can tell."""
 
 
-def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> float:
+def fit_temperature(
+    logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer], weights: npt.NDArray[np.floating] | None = None
+) -> float:
     """The temperature of the lowest cross-entropy on labelled texts (Guo et al., 2017, arXiv 1706.04599, section 4.2).
 
     The cross-entropy is convex in 1 / T, so its derivative, the mean of E_p[z] - z_y, is halved towards zero.
@@ -19,6 +21,7 @@ def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int
     Args:
         logits: (texts, classes), or logarithms of probabilities, of texts that were not trained on.
         labels: (texts,) true classes.
+        weights: (texts,), how much each counts; all alike when None.
 
     Returns:
         Between 0.1 and 10.
@@ -34,7 +37,7 @@ def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int
     for _ in range(_STEPS):
         middle = (low + high) / 2
         expected = (apply_temperature(wide, float(np.exp(-middle))) * wide).sum(axis=1)
-        if np.mean(expected - truth) > 0:
+        if np.average(expected - truth, weights=weights) > 0:
             high = middle
         else:
             low = middle

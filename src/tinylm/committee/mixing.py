@@ -42,7 +42,7 @@ class NgramVote:
     """Its share of the vote."""
 
 
-_UNSEARCHED = NgramVote(C=1.0, temperature=0.25, weight=0.35)
+UNSEARCHED = NgramVote(C=1.0, temperature=0.25, weight=0.35)
 """Where there are too few labels to choose by; docs/LOG.md, "A linear n-gram classifier votes"."""
 
 
@@ -73,6 +73,7 @@ def choose_mix(
     members: int,
     how: Vote = "probability",
     ngram_scores: npt.NDArray[np.floating] | None = None,
+    weights: npt.NDArray[np.floating] | None = None,
 ) -> Mix:
     """The mix of the lowest cross-entropy; of kinds the default one where that may be chance.
 
@@ -83,79 +84,87 @@ def choose_mix(
         how: how they vote.
         ngram_scores: (len(NGRAM_C), texts, classes) scores of the linear n-gram classifier for each C, which did not
             learn these texts either; the members vote alone when None.
+        weights: (texts,), how much each counts; all alike when None.
 
     Returns:
         The mix.
     """
+    # Where none of these texts counts, they say what they can.
+    alike = weights is None or not weights.any()
+    held_out = _HeldOut(labels, np.ones(len(labels)) if alike else np.asarray(weights, dtype=np.float64))
     default = tuple(range(len(predictions)))
-    default_loss = float(_losses(predictions, labels, default).mean())
+    default_loss = held_out.mean(held_out.losses(predictions, default))
     if len(labels) < _FEWEST:
-        ngrams = None if ngram_scores is None else _UNSEARCHED
+        ngrams = None if ngram_scores is None else UNSEARCHED
         return Mix(default, default_loss, default_loss, temperature=1.0, ngrams=ngrams)
     every = combinations_with_replacement(default, len(default))
-    best = min(every, key=lambda kinds: _losses(predictions, labels, kinds).mean())
-    gain = _losses(predictions, labels, default) - _losses(predictions, labels, best)
-    kinds = _ordered(predictions, labels, best) if _is_clear(gain, _STANDARD_ERRORS) else default
-    temperature, ngrams = _choose_vote(predictions[list(kinds[:members])], labels, how, ngram_scores)
-    loss = float(_losses(predictions, labels, kinds).mean())
-    return Mix(kinds, loss, default_loss, temperature, ngrams)
+    best = min(every, key=lambda kinds: held_out.mean(held_out.losses(predictions, kinds)))
+    gain = held_out.losses(predictions, default) - held_out.losses(predictions, best)
+    kinds = held_out.ordered(predictions, best) if held_out.is_clear(gain, _STANDARD_ERRORS) else default
+    temperature, ngrams = _choose_vote(predictions[list(kinds[:members])], held_out, how, ngram_scores)
+    return Mix(kinds, held_out.mean(held_out.losses(predictions, kinds)), default_loss, temperature, ngrams)
+
+
+@dataclass(frozen=True, eq=False)
+class _HeldOut:
+    """What is known of texts that were not trained on."""
+
+    labels: npt.NDArray[np.integer]
+    """(texts,) true classes."""
+    weights: npt.NDArray[np.float64]
+    """(texts,): how much each counts."""
+
+    def mean(self, of_texts: npt.NDArray[np.float64]) -> float:
+        """The weighted mean of a number a text, (texts,)."""
+        return float(np.average(of_texts, weights=self.weights))
+
+    def is_clear(self, gain: npt.NDArray[np.float64], standard_errors: float) -> bool:
+        """Whether the mean of what each text gains, (texts,), is more than so many of its standard errors."""
+        mean, texts = self.mean(gain), len(gain)
+        spread = np.sqrt((self.weights**2 * (gain - mean) ** 2).sum() * texts / (texts - 1))
+        return bool(mean > standard_errors * spread / self.weights.sum())
+
+    def losses(self, predictions: npt.NDArray[np.floating], kinds: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Cross-entropy of each text: (texts,)."""
+        return self.cross_entropy(predictions[list(kinds)].mean(axis=0, dtype=np.float64))
+
+    def cross_entropy(self, probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Of each text: (texts,)."""
+        return np.asarray(-np.log(np.maximum(probabilities[np.arange(len(self.labels)), self.labels], _SMALLEST)))
+
+    def calibrated(self, probabilities: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.float64], float]:
+        """Cross-entropy of each text at the best temperature, and that temperature."""
+        logits = np.log(np.maximum(probabilities, _SMALLEST))
+        temperature = fit_temperature(logits, self.labels, self.weights)
+        return self.cross_entropy(apply_temperature(logits, temperature)), temperature
+
+    def ordered(self, predictions: npt.NDArray[np.floating], kinds: Sequence[int]) -> tuple[int, ...]:
+        """With what is best alone first, then what is best beside it, and so on, for committees of fewer members."""
+        left, ordered = list(kinds), list[int]()
+        while left:
+            following = min(left, key=lambda kind: self.mean(self.losses(predictions, [*ordered, kind])))
+            left.remove(following)
+            ordered.append(following)
+        return tuple(ordered)
 
 
 def _choose_vote(
     votes: npt.NDArray[np.floating],
-    labels: npt.NDArray[np.integer],
+    held_out: _HeldOut,
     how: Vote,
     ngram_scores: npt.NDArray[np.floating] | None,
 ) -> tuple[float, NgramVote | None]:
     """Temperature of the vote, and the n-gram classifier that lowers its cross-entropy most, if one does so clearly."""
-    alone = _calibrated(vote(votes, Voting(how)), labels)
+    alone = held_out.calibrated(vote(votes, Voting(how)))
     if ngram_scores is None:
         return alone[1], None
-    fitted = [fit_temperature(scores, labels) for scores in ngram_scores]
+    fitted = [fit_temperature(scores, held_out.labels, held_out.weights) for scores in ngram_scores]
     probabilities = [apply_temperature(s, t) for s, t in zip(ngram_scores, fitted, strict=True)]
-    best = int(np.argmin([_cross_entropy(p, labels).mean() for p in probabilities]))
+    best = int(np.argmin([held_out.mean(held_out.cross_entropy(p)) for p in probabilities]))
     found = {0.0: alone}
     for weight in _NGRAM_WEIGHTS[1:]:
-        found[weight] = _calibrated(vote(votes, Voting(how, ngram_weight=weight), probabilities[best]), labels)
-    weight = min(found, key=lambda weight: found[weight][0].mean())
-    if not _is_clear(alone[0] - found[weight][0], _NGRAM_STANDARD_ERRORS):
+        found[weight] = held_out.calibrated(vote(votes, Voting(how, ngram_weight=weight), probabilities[best]))
+    weight = min(found, key=lambda weight: held_out.mean(found[weight][0]))
+    if not held_out.is_clear(alone[0] - found[weight][0], _NGRAM_STANDARD_ERRORS):
         return alone[1], None
     return found[weight][1], NgramVote(NGRAM_C[best], fitted[best], weight)
-
-
-def _is_clear(gain: npt.NDArray[np.float64], standard_errors: float) -> bool:
-    """Whether the mean of what each text gains, (texts,), is more than so many of its standard errors."""
-    return bool(gain.mean() > standard_errors * gain.std(ddof=1) / np.sqrt(len(gain)))
-
-
-def _calibrated(
-    probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]
-) -> tuple[npt.NDArray[np.float64], float]:
-    """Cross-entropy of each text at the best temperature, and that temperature."""
-    logits = np.log(np.maximum(probabilities, _SMALLEST))
-    temperature = fit_temperature(logits, labels)
-    return _cross_entropy(apply_temperature(logits, temperature), labels), temperature
-
-
-def _cross_entropy(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-    """Of each text: (texts,)."""
-    return np.asarray(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], _SMALLEST)))
-
-
-def _ordered(
-    predictions: npt.NDArray[np.floating], labels: npt.NDArray[np.integer], kinds: Sequence[int]
-) -> tuple[int, ...]:
-    """With what is best alone first, then what is best beside it, and so on, for committees of fewer members."""
-    left, ordered = list(kinds), list[int]()
-    while left:
-        following = min(left, key=lambda kind: _losses(predictions, labels, [*ordered, kind]).mean())
-        left.remove(following)
-        ordered.append(following)
-    return tuple(ordered)
-
-
-def _losses(
-    predictions: npt.NDArray[np.floating], labels: npt.NDArray[np.integer], kinds: Sequence[int]
-) -> npt.NDArray[np.float64]:
-    """Cross-entropy of each text: (texts,)."""
-    return _cross_entropy(predictions[list(kinds)].mean(axis=0, dtype=np.float64), labels)

@@ -9,6 +9,7 @@ EXTRAS = {
     **dict.fromkeys(("torch", "onnx", "datasets", "pyarrow", "sklearn", "scipy"), "train"),
     **dict.fromkeys(("altair", "vl_convert", "optuna"), "study"),
     "ray": "ray",
+    "openpyxl": "tables",
     **dict.fromkeys(("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "prometheus_client"), "serve"),
 }
 """The extra that installs each module which the base installation lacks."""

@@ -94,6 +94,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     # What was fine-tuned before there were bigrams and a search has had neither.
     if "task" in record and isinstance(record.get("settings"), dict):
         record["settings"] = {"bigrams": False, "search": False, **record["settings"]}
+    # What was read before there was a choice.
+    if isinstance(record.get("task_source"), dict):
+        record["task_source"] = {"encoding": "utf-8", "rare": "keep", **record["task_source"]}
     return record
 
 

@@ -53,6 +53,14 @@ class CommitteeEvaluation:
             lines += [f"  {labels[p.true]} taken for {labels[p.predicted]}: {p.count}" for p in vote.worst_pairs]
         return lines
 
+    def lines_by_label(self, labels: Sequence[str]) -> list[str]:
+        """Precision, recall, F1 and texts of each label, as a table; `labels` are the names of the classes."""
+        width = max(map(len, ("label", *labels)))
+        lines = [f"{'label':<{width}}  precision  recall     F1  texts"]
+        for label, of in zip(labels, self.committee.by_class, strict=True):
+            lines.append(f"{label:<{width}}  {of.precision:9.3f}  {of.recall:6.3f}  {of.f1:5.3f}  {of.n:5,}")
+        return lines
+
     def as_json(self, labels: Sequence[str]) -> dict[str, Any]:
         """The measures for programs, whose keys stay; `labels` are the names of the classes."""
         vote = self.committee
@@ -62,6 +70,7 @@ class CommitteeEvaluation:
             "macro_f1": vote.macro_f1,
             "expected_calibration_error": vote.expected_calibration_error,
             "n": vote.n,
+            "by_label": {label: asdict(of) for label, of in zip(labels, vote.by_class, strict=True)},
             "members": self.members,
             "accuracy_by_size": [asdict(size) for size in self.sizes],
             "disagreement": self.disagreement,

@@ -54,7 +54,7 @@ def whole_or_part(
 ) -> Examples:
     """The whole of a file, or a part of a folder, hub data set or name."""
     if source.test is None and not is_name(source.source) and Path(source.source).is_file():
-        return load_examples(source.source, labels, source.text_column, source.label_column)
+        return load_examples(source.source, labels, source.text_column, source.label_column, source.encoding)
     task = (source if data_dir is None else replace(source, data_dir=str(data_dir))).load(0)
     return relabelled(part(task), task.labels, labels)
 

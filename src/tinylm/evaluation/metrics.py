@@ -31,6 +31,23 @@ class Confusion:
 
 
 @dataclass(frozen=True)
+class ClassMeasures:
+    """How well one class is told from the others; as scikit-learn's `classification_report`, 0 where there is nothing.
+
+    Attributes:
+        precision: of the texts that were given it, the fraction that belongs to it.
+        recall: of the texts that belong to it, the fraction that was given it.
+        f1: their harmonic mean.
+        n: texts that belong to it.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    n: int
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Measures of one set of predictions.
 
@@ -41,6 +58,7 @@ class Evaluation:
         macro_f1: mean F1 of the classes that occur among the labels or the predictions, 0 to 1.
         expected_calibration_error: see `expected_calibration_error`.
         worst_pairs: up to five most frequent confusions, most frequent first.
+        by_class: measures of each class, in their order.
     """
 
     n: int
@@ -49,6 +67,7 @@ class Evaluation:
     macro_f1: float
     expected_calibration_error: float
     worst_pairs: tuple[Confusion, ...]
+    by_class: tuple[ClassMeasures, ...]
 
 
 def evaluate(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> Evaluation:
@@ -71,6 +90,7 @@ def evaluate(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> Evaluation:
         macro_f1=_macro_f1(truth, predicted),
         expected_calibration_error=expected_calibration_error(predictions, truth),
         worst_pairs=_worst_pairs(truth, predicted, classes=predictions.shape[1]),
+        by_class=_by_class(truth, predicted, classes=predictions.shape[1]),
     )
 
 
@@ -132,6 +152,18 @@ def _macro_f1(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) ->
     )
     occurs = belong + given > 0
     return float(np.mean(2 * right[occurs] / (belong + given)[occurs]))
+
+
+def _by_class(
+    truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int
+) -> tuple[ClassMeasures, ...]:
+    right, belong, given = (
+        np.bincount(x, minlength=classes).tolist() for x in (truth[truth == predicted], truth, predicted)
+    )
+    return tuple(
+        ClassMeasures(hits / max(1, taken), hits / max(1, n), 2 * hits / max(1, n + taken), n)
+        for hits, n, taken in zip(right, belong, given, strict=True)
+    )
 
 
 def _worst_pairs(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int) -> tuple[Confusion, ...]:

@@ -6,7 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy.typing as npt
+from cyclopts import Parameter
+
 from tinylm.committee.files import member_names, write_committee
+from tinylm.committee.mixing import NgramVote
 from tinylm.committee.voting import Vote, Voting
 from tinylm.core.errors import InputError
 from tinylm.core.progress import Progress, Reporting, Silent
@@ -29,6 +33,7 @@ from tinylm.steps.base import (
     require_training,
     weights_fingerprints,
 )
+from tinylm.steps.continuing import member_settings_of, notes_on, open_started, voting_of
 from tinylm.steps.flags import FINETUNING, TASK
 from tinylm.steps.search import search_mix
 from tinylm.steps.side_by_side import run_side_by_side
@@ -40,6 +45,7 @@ from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.marks import recurring_marks
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.settings import FinetuneSettings
+from tinylm.train.weights import weights_of, with_sample_weight
 
 Head = Literal["finetune", "frozen"]
 _OF_FROZEN_HEADS = ("seed", "validation_fraction")
@@ -51,14 +57,17 @@ class Finetune:
     """Fine-tune pre-trained members to labels, each by itself, and let them vote.
 
     Raises:
-        InputError: no member is to be used.
+        InputError: no member is to be used, or there is not one of base and start_from.
     """
 
-    base: Path
+    base: Path | None = None
     """Folder that `tinylm pretrain` or `tinylm train` wrote, or any BERT in Hugging Face's layout."""
     _: KW_ONLY
     task: Annotated[TaskSource, TASK]
     """The labelled text; its test part is not used."""
+    start_from: Annotated[Path | None, Parameter(name=("--start-from", "--from"))] = None
+    """Folder of a fine-tuned model, in place of a base: its members go on, with the weights of the labels that the task
+    has too; others are new, or forgotten. How members differ and vote stays as it was."""
     members: int | None = None
     """How many of the pre-trained members to use; all by default."""
     vote: Vote = "probability"
@@ -72,19 +81,28 @@ class Finetune:
     def __post_init__(self) -> None:
         if self.members is not None:
             require_members(self.members)
+        if (self.base is None) == (self.start_from is None):
+            given = "neither is" if self.base is None else "both are"
+            raise InputError(
+                f"members start from a pre-trained base or from a fine-tuned model, and {given} given; "
+                "give the folder of a base, or that of a model with --start-from"
+            )
         if self.head == "frozen":
             own = {name: getattr(self.settings, name) for name in _OF_FROZEN_HEADS}
             if self.settings != FinetuneSettings(**own):
                 raise InputError(
                     f"a frozen head has no other settings than {' and '.join(_OF_FROZEN_HEADS)}; leave the others out"
                 )
+            if self.base is None:
+                raise InputError("a frozen head is fitted to pre-trained members; give the folder of a base")
 
     def record(self, base: Base, task: Task) -> dict[str, Any]:
         """What decides the weights of a member, as JSON; how they vote may be changed later."""
         head = {} if self.head == "finetune" else {"head": self.head}
+        start = "base" if self.start_from is None else "start_from"
         return head | {
-            "base": str(base.folder.absolute()),
-            "base_fingerprints": weights_fingerprints(base.members),
+            start: str(base.folder.absolute()),
+            f"{start}_fingerprints": weights_fingerprints(base.members),
             "task": task.name,
             "task_fingerprint": task.fingerprint,
             "task_source": task.source,
@@ -114,8 +132,12 @@ class Finetune:
         """
         require_training("tinylm.finetune")
         require_one_process()
-        base = open_base(self.base).first(self.members)
         task = task or self.task.load(self.settings.seed)
+        # Weights that do not fit the task are refused before anything is written.
+        weighed = weights_of(task, self.settings.class_weight) is not None
+        if weighed and self.head == "frozen":
+            raise InputError("a frozen head knows no weights of texts; leave them out, or fine-tune")
+        base = (open_base(self.base) if self.base else open_started(self.start_from or Path())).first(self.members)
         record = self.record(base, task)
         folder = output_folder(output, "models", record)
         claim(folder, record, resume=resume or output is None, may_hold=(PRETRAINED,))
@@ -124,7 +146,11 @@ class Finetune:
             progress.say(note)
         if self.head == "frozen":
             return fit_frozen_heads(folder, base.members, task, self.settings, self.vote, progress)
-        return finetune_committee(folder, base.members, task, self.settings, self.vote, progress)
+        if self.start_from is None:
+            return finetune_committee(folder, base.members, task, self.settings, self.vote, progress)
+        for note in notes_on(self.start_from, read_config(base.members[0])[1], task):
+            progress.say(note)
+        return continue_committee(folder, base.members, task, self.settings, voting_of(self.start_from), progress)
 
 
 def fit_frozen_heads(
@@ -169,31 +195,79 @@ def finetune_committee(
         progress: receives stages and messages.
         from_scratch: keep of a member only its shape and vocabulary, and draw its weights anew.
     """
-    from tinylm.train.finetune import is_short, shape_of
-    from tinylm.train.ngrams import fit_ngram_classifier
     from tinylm.train.variants import IN_TURN, member_settings, members_differ
 
     starts = [read_config(member)[0] if from_scratch else member for member in members]
-    tokenizers = [load_tokenizer(member) for member in members]
-    if marks := recurring_marks(tokenizers[0], task.train.texts):
-        progress.say(f"marks in the texts, each taken as one piece: {' '.join(marks)}")
-        tokenizers = [tokenizer.extended(marks) for tokenizer in tokenizers]
+    tokenizers = _tokenizers(members, task, progress)
     kinds, voting, ngrams = IN_TURN, Voting(vote), None
     if settings.search and members_differ(settings):
         mix = search_mix(folder, starts, tokenizers, task, settings, vote, progress)
         kinds, ngrams = mix.kinds, mix.ngrams
         voting = Voting(vote, mix.temperature, ngrams.weight if ngrams else 0.0)
-    of_member = partial(member_settings, settings, kinds=kinds)
-    jobs = [
-        partial(_finetune, target, index, starts[index], tokenizers[index], task, of_member(index))
-        for index, target in pending_members(folder, len(members), "fine-tuned", progress)
-    ]
+    each = [member_settings(settings, index, kinds) for index in range(len(members))]
     what = "fine-tuning from scratch" if from_scratch else "fine-tuning"
-    run_side_by_side(what, "members", jobs, progress, short=is_short(settings, len(task.train), len(jobs)))
+    return _finetune_all(folder, starts, tokenizers, task, each, (voting, ngrams), what, progress)
+
+
+def continue_committee(
+    folder: Path,
+    members: Sequence[Path],
+    task: Task,
+    settings: FinetuneSettings,
+    vote: tuple[Voting, NgramVote | None],
+    progress: Progress,
+) -> Classifier:
+    """Go on with fine-tuned members into `folder`; nothing is searched for, since they know some of these texts.
+
+    Args:
+        folder: where they go.
+        members: folders of fine-tuned members.
+        task: what to learn.
+        settings: how.
+        vote: how they vote, and how the n-gram classifier that votes with them is fitted, if there is one.
+        progress: receives stages and messages.
+    """
+    tokenizers = _tokenizers(members, task, progress)
+    each = [member_settings_of(member, settings) for member in members]
+    return _finetune_all(folder, members, tokenizers, task, each, vote, "fine-tuning further", progress)
+
+
+def _tokenizers(members: Sequence[Path], task: Task, progress: Progress) -> list[Tokenizer]:
+    """Their vocabularies, with a piece for each mark that recurs in the texts."""
+    tokenizers = [load_tokenizer(member) for member in members]
+    if marks := recurring_marks(tokenizers[0], task.train.texts):
+        progress.say(f"marks in the texts, each taken as one piece: {' '.join(marks)}")
+        tokenizers = [tokenizer.extended(marks) for tokenizer in tokenizers]
+    return tokenizers
+
+
+def _finetune_all(
+    folder: Path,
+    starts: Sequence[Path | ModelConfig],
+    tokenizers: Sequence[Tokenizer],
+    task: Task,
+    settings: Sequence[FinetuneSettings],
+    vote: tuple[Voting, NgramVote | None],
+    what: str,
+    progress: Progress,
+) -> Classifier:
+    """Fine-tune the members that are not there yet, each with settings of its own, and write the committee."""
+    from tinylm.train.finetune import is_short, shape_of
+    from tinylm.train.ngrams import fit_ngram_classifier
+
+    voting, ngrams = vote
+    jobs = [
+        partial(_finetune, target, index, starts[index], tokenizers[index], task, settings[index])
+        for index, target in pending_members(folder, len(starts), "fine-tuned", progress)
+    ]
+    short = is_short(settings[0], len(task.train), len(jobs))
+    run_side_by_side(what, "members", jobs, progress, short=short)
     # One that is there was fitted to the same labels: a run that is resumed has the same record.
     if ngrams is not None and not (folder / NGRAMS).is_file():
-        fit_ngram_classifier(shape_of(starts[0]), tokenizers[0], task, ngrams, settings.seed).save(folder)
-    write_committee(folder, member_names(len(members)), task.labels, voting)
+        weights = weights_of(task, settings[0].class_weight)
+        seed = settings[0].seed
+        fit_ngram_classifier(shape_of(starts[0]), tokenizers[0], task, ngrams, seed, weights).save(folder)
+    write_committee(folder, member_names(len(starts)), task.labels, voting)
     return load(folder)
 
 
@@ -213,11 +287,13 @@ def _finetune(
 
 
 def finetune(
-    base: Base | str | Path,
+    base: Base | str | Path | None = None,
     task: Task | TaskSource | str | Path | Frame | None = None,
     *,
     texts: Iterable[str] | None = None,
     labels: Iterable[Any] | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    start_from: str | Path | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
     output: str | Path | None = None,
@@ -238,6 +314,9 @@ def finetune(
             table in memory is trained on whole; the test part of others is not used.
         texts: the texts, where they are in memory by themselves: any iterable of strings; all are trained on.
         labels: their labels: names, numbers or truth values.
+        sample_weight: how much each row in memory counts, as in scikit-learn; for a file, name the `weight_column` of a
+            `TaskSource`.
+        start_from: folder of a fine-tuned model whose members go on, in place of a base.
         text_column: column of the text in `task`; found by the usual names when None.
         label_column: column of the label in `task`; likewise.
         output: folder to write; one in tinylm's cache, named by the settings, when None (and then resumed).
@@ -256,9 +335,14 @@ def finetune(
         DivergedError: the loss exploded.
     """
     source, loaded = _labelled(task, texts, labels, text_column, label_column, data_dir)
+    if sample_weight is not None:
+        if loaded is None:
+            raise InputError("sample_weight is of rows in memory; name the column of a file as weight_column")
+        loaded = with_sample_weight(loaded, sample_weight)
     step = Finetune(
-        base.folder if isinstance(base, Base) else Path(base),
+        base.folder if isinstance(base, Base) else None if base is None else Path(base),
         task=source,
+        start_from=None if start_from is None else Path(start_from),
         members=len(base.members) if members is None and isinstance(base, Base) else members,
         vote=vote,
         head=head,

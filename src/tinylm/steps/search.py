@@ -20,6 +20,7 @@ from tinylm.steps.side_by_side import Job, run_side_by_side
 from tinylm.text.splits import Task
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.settings import FinetuneSettings
+from tinylm.train.weights import weights_of
 
 _CANDIDATES = "candidates"
 
@@ -58,7 +59,8 @@ def search_mix(
         stored = json.loads(kept.read_text(encoding="utf-8"))
         ngrams = stored.pop("ngrams", None)
         return Mix(**{**stored, "kinds": tuple(stored["kinds"])}, ngrams=NgramVote(**ngrams) if ngrams else None)
-    splits = splits_for(len(task.train))
+    splits, weights = splits_for(len(task.train)), weights_of(task, settings.class_weight)
+    held_out = [held_out_by(task, settings.seed, split) for split in range(splits)]
     jobs: list[Job[Any]] = [
         partial(
             predict_held_out,
@@ -75,8 +77,7 @@ def search_mix(
     ]
     shape = shape_of(starts[0])
     by_ngrams: list[Job[Any]] = [
-        partial(score_held_out, shape, tokenizers[0], task, held_out_by(task, settings.seed, split), settings.seed)
-        for split in range(splits)
+        partial(score_held_out, shape, tokenizers[0], task, held, settings.seed, weights=weights) for held in held_out
     ]
     short = is_short(settings, len(task.train), len(jobs))
     found = run_side_by_side("trying kinds of member", "candidates", [*jobs, *by_ngrams], progress, short=short)
@@ -84,7 +85,8 @@ def search_mix(
     kinds = len(VARIANTS)
     predictions = np.stack([np.concatenate([votes for votes, _ in by_member[kind::kinds]]) for kind in IN_TURN])
     labels = np.concatenate([labels for _, labels in by_member[::kinds]])
-    mix = choose_mix(predictions, labels, len(starts), vote, np.concatenate(scores, axis=1))
+    of_labels = None if weights is None else np.concatenate([weights.of_rows[held] for held in held_out])
+    mix = choose_mix(predictions, labels, len(starts), vote, np.concatenate(scores, axis=1), of_labels)
     write_json(kept, asdict(mix))
     shutil.rmtree(folder / _CANDIDATES)
     _report(mix, len(labels), [variant.name for variant in VARIANTS], len(starts), progress)

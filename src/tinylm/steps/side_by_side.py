@@ -17,6 +17,7 @@ from typing import TypeVar
 from tinylm.core.errors import InterruptedByUserError
 from tinylm.core.progress import Progress
 from tinylm.core.signals import stop_signals
+from tinylm.runtime.pool import usable_cores
 
 Result = TypeVar("Result")
 Job = Callable[[Progress], Result]
@@ -52,7 +53,7 @@ def run_side_by_side(
         InterruptedByUserError: Ctrl-C or SIGTERM came.
         Exception: what the first job that failed raised.
     """
-    cores = _cores()
+    cores = usable_cores()
     at_once = min(len(jobs), cores, MOST)
     if short or at_once <= 1 or _shares_device():
         return [job(progress) for job in jobs]
@@ -98,10 +99,6 @@ def _run(
     if stopped:
         raise InterruptedByUserError("interrupted; what was finished is kept")
     return begun
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _shares_device() -> bool:

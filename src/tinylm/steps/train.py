@@ -15,6 +15,7 @@ from tinylm.steps.pretrain import Pretrain
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Task
 from tinylm.train.settings import FinetuneSettings
+from tinylm.train.weights import weights_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,7 @@ class Train:
         require_one_process()
         output = Path(output)
         task = task or self.task.load(self.finetune.seed)
+        weights_of(task, self.finetune.class_weight)
         is_free(output, resume=resume, may_hold=(PRETRAINED,))
         base = self.pretrain.run(output / PRETRAINED, resume=resume, progress=progress)
         step = Finetune(base.folder, task=self.task, members=len(base.members), vote=self.vote, settings=self.finetune)

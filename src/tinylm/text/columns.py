@@ -75,16 +75,26 @@ def task_columns(
     return pair
 
 
+def named_column(source: str, columns: Sequence[str], name: str, option: str) -> str:
+    """A column by the name that the user gave with `option`.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if name not in columns:
+        there = ", ".join(map(repr, columns))
+        raise InputError(f"{source} has no column {name!r}; it has {there}: name one with {option}")
+    return name
+
+
 def _find(
     source: str, columns: Sequence[str], requested: str | None, usual: Sequence[str], what: str, option: str
 ) -> str:
-    there = ", ".join(map(repr, columns))
     if requested is not None:
-        if requested not in columns:
-            raise InputError(f"{source} has no column {requested!r}; it has {there}: name one with {option}")
-        return requested
+        return named_column(source, columns, requested, option)
     found = _usual(columns, usual)
     if found is None:
+        there = ", ".join(map(repr, columns))
         raise InputError(f"{source} has no column that is known as {what}; it has {there}: name one with {option}")
     return found
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from tinylm.core.errors import InputError
 from tinylm.text.lines import COMPRESSED
 from tinylm.text.parquet import Parquet
+from tinylm.text.spreadsheet import Spreadsheet
 from tinylm.text.tables import Delimited, JsonLines, PlainText, Table
 
 FORMATS: dict[str, type[Table]] = {
@@ -13,7 +14,11 @@ FORMATS: dict[str, type[Table]] = {
     ".csv": Delimited,
     ".tsv": Delimited,
     ".parquet": Parquet,
+    ".xlsx": Spreadsheet,
 }
+
+_BINARY = (".parquet", ".xlsx")
+"""What compresses itself, and has an encoding of its own."""
 
 
 def plain_suffix(path: Path) -> str:
@@ -25,13 +30,17 @@ def plain_suffix(path: Path) -> str:
 
 
 def is_supported(path: Path) -> bool:
-    """Whether `open_table` knows the format, by the file's name; parquet compresses itself."""
+    """Whether `open_table` knows the format, by the file's name; not all formats can be compressed."""
     suffix = plain_suffix(path)
-    return suffix in FORMATS and not (suffix == ".parquet" and path.suffix.lower() in COMPRESSED)
+    return suffix in FORMATS and not (suffix in _BINARY and path.suffix.lower() in COMPRESSED)
 
 
-def open_table(path: Path) -> Table:
+def open_table(path: Path, encoding: str | None = None) -> Table:
     """The file as a table in the format of its suffix; text formats also `.gz` or `.zst`.
+
+    Args:
+        path: the file.
+        encoding: what `--encoding` says of text formats; UTF-8, and not to be chosen, when None.
 
     Raises:
         InputError: no format has that suffix.
@@ -42,4 +51,4 @@ def open_table(path: Path) -> Table:
             f"{path} has no format that can be read; give one of {known}, text formats also as .gz or .zst"
         )
     suffix = plain_suffix(path)
-    return FORMATS[suffix](path, suffix)
+    return FORMATS[suffix](path, suffix, encoding)

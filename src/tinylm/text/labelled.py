@@ -10,7 +10,9 @@ from tinylm.core.errors import InputError
 from tinylm.text import columns as usual
 from tinylm.text.formats import open_table
 from tinylm.text.hub import HubSplit
-from tinylm.text.tables import PlainText
+from tinylm.text.lines import UTF_8
+from tinylm.text.row_columns import NONE, RowColumns, Time, time_of, weight_of
+from tinylm.text.tables import PlainText, Table
 
 
 @dataclass
@@ -23,6 +25,9 @@ class LabelledRows:
         labels: n label names.
         places: n places as a message names them: `train.csv, line 7`.
         groups: n keys; rows with the same one must not be parted by a split.
+        sources: n further keys, of which the same holds; empty where no column has them.
+        weights: n numbers, how much each row counts in training; empty where no column has them.
+        times: n numbers or moments; empty where no column has them.
     """
 
     source: str
@@ -30,6 +35,9 @@ class LabelledRows:
     labels: list[str] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    times: list[Time] = field(default_factory=list)
 
     def add(self, text: str, label: str, place: str, group: str | None = None) -> None:
         """Append a row; its group is its text unless another is given."""
@@ -38,40 +46,70 @@ class LabelledRows:
         self.places.append(place)
         self.groups.append(text if group is None else group)
 
+    def add_columns(self, record: dict[str, Any], columns: RowColumns, place: str) -> None:
+        """What the row that was added last says beside its text and label.
 
-def read_labelled(files: Sequence[Path], text: str | None, label: str | None) -> LabelledRows:
+        Raises:
+            InputError: a weight or a time that is none.
+        """
+        if columns.group is not None:
+            value = _value(record, columns.group, place)
+            if value is None or value == "":
+                raise InputError(f"{place} has no group in {columns.group!r}; fill it in or remove the row")
+            self.sources.append(str(value))
+        if columns.weight is not None:
+            self.weights.append(weight_of(_value(record, columns.weight, place), columns.weight, place))
+        if columns.time is not None:
+            self.times.append(time_of(_value(record, columns.time, place), columns.time, place))
+
+
+def read_labelled(
+    files: Sequence[Path],
+    text: str | None,
+    label: str | None,
+    further: RowColumns = NONE,
+    encoding: str = UTF_8,
+) -> LabelledRows:
     """Read labelled rows of files in one of the `FORMATS`; `.txt` is fastText's.
 
     Args:
         files: one part of a task, in order.
         text: the text column; found by the usual names when None.
         label: the label column; found by the usual names when None.
+        further: columns to read beside them.
+        encoding: of formats that are text.
 
     Raises:
         InputError: a row without text or label, no row at all, no such column; as `Table.rows`.
     """
     rows = LabelledRows(", ".join(map(str, files)))
     for path in files:
-        table = open_table(path)
+        table = open_table(path, encoding)
         if isinstance(table, PlainText):
             columns, records = ("text", "label"), table.fasttext_rows()
+            further.require(str(path), columns)
         else:
-            columns = usual.task_columns(str(path), table.columns(), text, label)
-            records = table.rows(columns)
+            there = table.columns()
+            columns = usual.task_columns(str(path), there, text, label)
+            further.require(str(path), there)
+            records = table.rows(list(dict.fromkeys([*columns, *further.named])))
         for number, record in records:
             place = table.place(number)
             rows.add(_text(record, columns[0], place), _label(record, columns[1], place), place)
+            rows.add_columns(record, further, place)
     return _some(rows)
 
 
-def labelled_from_hub(split: HubSplit, text: str | None, label: str | None) -> LabelledRows:
+def labelled_from_hub(split: HubSplit, text: str | None, label: str | None, further: RowColumns = NONE) -> LabelledRows:
     """Read labelled rows of one split of a hub data set; see `read_labelled`."""
     source = f"{split.source} ({split.split})"
     columns = usual.task_columns(source, split.columns, text, label)
+    further.require(source, split.columns)
     rows = LabelledRows(source)
     for number, record in enumerate(split.rows(), start=1):
         place = f"{source}, row {number}"
         rows.add(_text(record, columns[0], place), _label(record, columns[1], place), place)
+        rows.add_columns(record, further, place)
     return _some(rows)
 
 
@@ -85,16 +123,37 @@ def read_texts(path: str | Path, text_column: str | None = None) -> Iterator[str
     Raises:
         InputError: the file or a row cannot be read, no such column, or a text is not a string.
     """
-    return _texts(Path(path), text_column)
+    table = open_table(Path(path))
+    column = column_to_label(table, text_column)
+    return (text for text, _ in texts_with_rows(table, column, [column]))
 
 
-def _texts(path: Path, requested: str | None) -> Iterator[str]:
-    table = open_table(path)
+def column_to_label(table: Table, requested: str | None) -> str:
+    """The column of the texts of a table to be labelled.
+
+    Raises:
+        InputError: it is not there, or cannot be found.
+    """
     # Plain text has one column; a name that is given for those of other files does not concern it.
     requested = None if isinstance(table, PlainText) else requested
-    column = usual.text_column(str(path), table.columns(), requested)
-    for number, record in table.rows([column]):
-        yield _string(record, column, table.place(number))
+    return usual.text_column(str(table.path), table.columns(), requested)
+
+
+def texts_with_rows(
+    table: Table, column: str, columns: Sequence[str] | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Stream the texts of a table, each with its row.
+
+    Args:
+        table: the file.
+        column: of the text.
+        columns: those of the row that are needed; all when None.
+
+    Raises:
+        InputError: a row cannot be read, or a text is not a string.
+    """
+    for number, record in table.rows(columns):
+        yield _string(record, column, table.place(number)), record
 
 
 def _some(rows: LabelledRows) -> LabelledRows:

@@ -1,33 +1,26 @@
-"""Texts to label, in blocks: arguments, a file, or standard input as it arrives."""
+"""Texts to label, in blocks: arguments, or standard input as it arrives."""
 
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from pathlib import Path
 
 from rich.console import Console
 
 from tinylm.core.errors import InputError
-from tinylm.text.labelled import read_texts
 
-_BLOCK, _BYTES = 256, 1 << 16
+_BYTES = 1 << 16
 
 
-def blocks(texts: Sequence[str], file: Path | None, text_column: str | None, err: Console) -> Iterator[Sequence[str]]:
-    """Arguments where there are some, else the rows of a file, else the lines of standard input.
+def blocks(texts: Sequence[str], err: Console) -> Iterator[Sequence[str]]:
+    """Arguments where there are some, else the lines of standard input.
 
     Raises:
-        InputError: the file or a line cannot be read.
+        InputError: a line cannot be read.
     """
     if texts:
         yield texts
-    elif file is None:
-        yield from _standard_input(err)
     else:
-        rows = read_texts(file, text_column)
-        while block := list(islice(rows, _BLOCK)):
-            yield block
+        yield from _standard_input(err)
 
 
 def _standard_input(err: Console) -> Iterator[list[str]]:

@@ -1,9 +1,10 @@
-"""Text files as numbered lines: plain, `.gz` or `.zst`, UTF-8, streamed.
+"""Text files as numbered lines: plain, `.gz` or `.zst`, UTF-8 or as requested, streamed.
 
-Everything that can be wrong with the bytes of a file - absent, cut short, not UTF-8 - is reported here, with
-the file and the line, so that the readers above deal with whole lines only.
+Everything that can be wrong with the bytes of a file - absent, cut short, not of its encoding - is reported here,
+with the file and the line, so that the readers above deal with whole lines only.
 """
 
+import codecs
 import gzip
 import io
 import zlib
@@ -15,26 +16,48 @@ from tinylm.core.errors import InputError
 from tinylm.core.extras import needed
 
 COMPRESSED = (".gz", ".zst")
+UTF_8 = "utf-8"
+
+_PIECE = 1 << 16
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def require_encoding(name: str) -> None:
+    """Refuse an encoding that Python does not have.
+
+    Raises:
+        InputError: there is none of that name, or it is none of text.
+    """
+    try:
+        "".encode(name)
+    except (LookupError, ValueError) as error:
+        raise InputError(
+            f"there is no encoding {name!r}; give one that Python knows, such as utf-8, cp1252 or utf-16"
+        ) from error
+
+
+def read_lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, str]]:
     r"""Stream the lines of a text file, decompressed and decoded.
 
     Args:
-        path: a UTF-8 file, with or without a byte order mark; `.gz` and `.zst` are decompressed.
+        path: the file, with or without a byte order mark; `.gz` and `.zst` are decompressed.
+        encoding: what `--encoding` says; UTF-8, and not to be chosen, when None.
 
     Yields:
         The line's number, from 1, and the line with its `\n`.
 
     Raises:
-        InputError: the file cannot be opened, is cut short or corrupt, or a line is not UTF-8.
+        InputError: the file cannot be opened, is cut short or corrupt, or a line is not of its encoding.
         MissingExtraError: a `.zst` file without pyarrow installed.
     """
     number = 0
     try:
         with _open(path) as file:
-            for number, line in enumerate(file, start=1):
-                yield number, _decode(path, number, line)
+            if encoding is None or codecs.lookup(encoding).name == UTF_8:
+                for number, raw in enumerate(file, start=1):
+                    yield number, _decode(path, number, raw, may_choose=encoding is not None)
+            else:
+                for number, line in enumerate(_decoded(path, file, encoding), start=1):
+                    yield number, line
     except EOFError as error:
         raise InputError(f"{path} is cut short after line {number}; fetch or compress it again") from error
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -63,11 +86,39 @@ def _open_zst(path: Path) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd")))
 
 
-def _decode(path: Path, number: int, line: bytes) -> str:
+def _decode(path: Path, number: int, line: bytes, *, may_choose: bool) -> str:
     try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+        return line.decode("utf-8-sig" if number == 1 else UTF_8)
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}, line {number}, byte {error.start + 1} of the line is not UTF-8; "
-            "convert the file, for instance with iconv -t UTF-8"
-        ) from error
+        likely = "utf-16" if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "cp1252"
+        remedy = (
+            f"name what it is with --encoding, for instance --encoding {likely}"
+            if may_choose
+            else "convert the file, for instance with iconv -t UTF-8"
+        )
+        raise InputError(f"{path}, line {number}, byte {error.start + 1} of the line is not UTF-8; {remedy}") from error
+
+
+def _decoded(path: Path, file: BinaryIO, encoding: str) -> Iterator[str]:
+    r"""The lines, each with its `\n`, of a file in any encoding, whose characters may have `\n` among their bytes."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    text, lines, piece = "", 0, b"first"
+    while piece:
+        piece, before = file.read(_PIECE), decoder.getstate()
+        try:
+            decoded = decoder.decode(piece, final=not piece)
+        except UnicodeError as error:
+            line = 1 + lines + text.count("\n") + _lines_before_error(encoding, before, piece)
+            raise InputError(f"{path}, line {line} is not {encoding}; name another --encoding") from error
+        *whole, text = (text + (decoded if lines or text else decoded.removeprefix("\ufeff"))).split("\n")
+        lines += len(whole)
+        yield from (f"{line}\n" for line in whole)
+    if text:
+        yield text
+
+
+def _lines_before_error(encoding: str, state: tuple[bytes, int], piece: bytes) -> int:
+    """Line ends of a piece that stand before what cannot be decoded."""
+    lenient = codecs.getincrementaldecoder(encoding)(errors="replace")
+    lenient.setstate(state)
+    return lenient.decode(piece, final=True).partition("\ufffd")[0].count("\n")

@@ -35,10 +35,17 @@ class Parquet(Table):
                 f"{self.path} is damaged after row {number} ({_first_line(error)}); fetch or write it again"
             ) from error
 
+    def types(self) -> dict[str, Any]:
+        """The Arrow type of each column as `rows` gives it."""
+        pyarrow, schema = needed("pyarrow", f"reading {self.path}"), self._open().schema_arrow
+        return {field.name: field.type for field in schema} | dict.fromkeys(_class_names(schema), pyarrow.string())
+
     def _open(self) -> Any:
         parquet = needed("pyarrow.parquet", f"reading {self.path}")
         try:
             return parquet.ParquetFile(self.path)
+        except FileNotFoundError as error:
+            raise InputError(f"{self.path} is not there; check the name") from error
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{self.path} is no whole parquet file; write or fetch it again, or give it the suffix of its format"

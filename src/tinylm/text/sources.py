@@ -11,17 +11,23 @@ import numpy as np
 from cyclopts import Parameter
 
 from tinylm.core.errors import InputError
+from tinylm.text.by_time import latest_rows
 from tinylm.text.fewrel import read_fewrel
 from tinylm.text.formats import is_supported, plain_suffix
 from tinylm.text.hub import SCHEME, open_hub
 from tinylm.text.known import DATA_SETS, Parts, as_written, lasting, shadowed
 from tinylm.text.labelled import LabelledRows, label_names, labelled_from_hub, read_labelled
+from tinylm.text.lines import UTF_8, require_encoding
+from tinylm.text.rare import Rare, settle_rare
+from tinylm.text.row_columns import NONE, RowColumns, require_comparable
 from tinylm.text.splits import (
     Examples,
     Labels,
     Task,
+    choose_groups_nearest,
     choose_whole_groups,
     held_out_shares,
+    joined_groups,
     sample_per_label,
     task_fingerprint,
 )
@@ -39,6 +45,11 @@ def load_task(
     test: str | Path | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    group_column: str | None = None,
+    weight_column: str | None = None,
+    time_column: str | None = None,
+    encoding: str = UTF_8,
+    rare: Rare = "keep",
     data_dir: str | Path | None = None,
     train_per_label: int | None = None,
     test_per_label: int | None = None,
@@ -47,22 +58,28 @@ def load_task(
     """Load labelled text.
 
     Args:
-        source: a file (csv, tsv, jsonl, parquet, fastText `.txt`, FewRel `.json`), a folder with `train.*`
+        source: a file (csv, tsv, jsonl, parquet, xlsx, fastText `.txt`, FewRel `.json`), a folder with `train.*`
             and `test.*`, `hf://org/name[/config]`, or a name: `ag_news`, `dbpedia_14`, `fewrel`,
             `fewrel-marked`.
         test: the file of the test part; without one, and without a test part in `source`, a fifth of each
             label is held out, and rows of the same text are kept on one side.
         text_column: found by the usual names when None.
         label_column: found by the usual names when None.
+        group_column: rows with the same value in it come from one source, and stay on one side of every split.
+        weight_column: how much each row counts in training; all alike when None.
+        time_column: numbers, or dates by ISO 8601; the latest fifth of the rows is the test part.
+        encoding: of files that are text.
+        rare: what becomes of a label with one training row: `keep` learns it and holds nothing of it out, `drop`
+            leaves it out, `error` refuses it.
         data_dir: where names are looked for, else in `TINYLM_DATA`, else on the hub.
         train_per_label: rows of each label to train on; all when None, and the paper's number for the names.
         test_per_label: rows of each label to test on, likewise; where tinylm does the split, at most half of them.
         seed: of the split and the sample.
 
     Raises:
-        InputError: nothing there, a malformed row, a single label, a label with one training row, or a label
+        InputError: nothing there, a malformed row, a single label, no label with two training rows, or a label
             in the test part that training does not have.
-        MissingExtraError: the format needs the `train` extra.
+        MissingExtraError: the format needs the `train` or the `tables` extra.
     """
     source = as_written(source)
     known = DATA_SETS.get(source)
@@ -72,15 +89,23 @@ def load_task(
         train_per_label = known.train_per_label if train_per_label is None else train_per_label
         test_per_label = known.test_per_label if test_per_label is None else test_per_label
     _check_sample(train_per_label, test_per_label)
-    train_rows, test_rows = _read(source, text_column, label_column, data_dir)
+    further = RowColumns(group_column, weight_column, time_column)
+    train_rows, test_rows = _read(source, text_column, label_column, data_dir, further, encoding)
     if test is not None:
-        test_rows = read_labelled([Path(test)], text_column, label_column)
+        test_rows = read_labelled([Path(test)], text_column, label_column, encoding=encoding)
+    if time_column is not None and test_rows is not None:
+        raise InputError(
+            f"{source} has a test part, and time_column {time_column!r} would make one; leave one of them out"
+        )
+    if train_rows.times and time_column is not None:
+        require_comparable(train_rows.times, time_column, train_rows.places)
     task = _build(
         source,
         train_rows,
         test_rows,
         train_per_label=train_per_label,
         test_per_label=test_per_label,
+        rare=rare,
         seed=seed,
     )
     note = shadowed(source)
@@ -101,6 +126,16 @@ class TaskSource:
     """Found by the usual names when None."""
     label_column: str | None = None
     """Found by the usual names when None."""
+    group_column: str | None = None
+    """Rows with the same value in it, such as a customer, stay on one side of every split."""
+    weight_column: str | None = None
+    """Numbers: how much each row counts in training."""
+    time_column: str | None = None
+    """Dates, such as 2024-03-31, or numbers: the latest fifth of the rows is the test part."""
+    encoding: str = UTF_8
+    """Of files that are text, such as cp1252 or utf-16."""
+    rare: Rare = "keep"
+    """What becomes of a label with one training row: learn it and hold nothing of it out, drop it, or refuse it."""
     train_per_label: int | None = None
     """Training rows of each label, at least 2; all when None, and the paper's number for the names."""
     test_per_label: int | None = None
@@ -110,6 +145,7 @@ class TaskSource:
 
     def __post_init__(self) -> None:
         _check_sample(self.train_per_label, self.test_per_label)
+        require_encoding(self.encoding)
         object.__setattr__(self, "source", as_written(self.source))
 
     def load(self, seed: int) -> Task:
@@ -140,7 +176,11 @@ class TaskSource:
 
 
 def load_examples(
-    source: str | Path, labels: tuple[str, ...], text_column: str | None = None, label_column: str | None = None
+    source: str | Path,
+    labels: tuple[str, ...],
+    text_column: str | None = None,
+    label_column: str | None = None,
+    encoding: str = UTF_8,
 ) -> Examples:
     """Load a file of labelled text whole, for a model that has labels already.
 
@@ -149,11 +189,12 @@ def load_examples(
         labels: the labels of the model.
         text_column: found by the usual names when None.
         label_column: found by the usual names when None.
+        encoding: of files that are text.
 
     Raises:
         InputError: a malformed row, or a label that is not one of `labels`.
     """
-    rows, _ = _read(as_written(source), text_column, label_column, None)
+    rows, _ = _read(as_written(source), text_column, label_column, None, NONE, encoding)
     position = {label: index for index, label in enumerate(labels)}
     _check_known(rows, position, "the model does not know; use the labels it was trained on")
     return _examples(rows, position)
@@ -166,36 +207,48 @@ def _check_sample(train_per_label: int | None, test_per_label: int | None) -> No
         raise InputError(f"test_per_label={test_per_label} tests nothing; ask for at least 1")
 
 
-def _read(source: str, text: str | None, label: str | None, data_dir: str | Path | None) -> Parts:
+def _read(
+    source: str,
+    text: str | None,
+    label: str | None,
+    data_dir: str | Path | None,
+    further: RowColumns,
+    encoding: str,
+) -> Parts:
     known = DATA_SETS.get(source)
     if known is not None:
         folder = known.local_folder(data_dir)
         if known.reader is not None:
+            further.require(source, ("text", "label"))
             return known.reader(folder)
         if folder is None and known.hub is None:
             raise InputError(f"{source} is not on this machine; give the folder that holds it as --data-dir")
         source = known.hub or "" if folder is None else str(folder)
     if source.startswith(SCHEME):
-        return _read_hub(source, text, label)
+        return _read_hub(source, text, label, further)
     path = Path(source)
     if path.is_dir():
-        return _read_folder(path, text, label)
+        return _read_folder(path, text, label, further, encoding)
     if not path.is_file():
         names = ", ".join(DATA_SETS)
         raise InputError(f"{path} is not there; give a file or folder, hf://org/name, or one of {names}")
     if plain_suffix(path) == ".json":
+        further.require(source, ("text", "label"))
         return read_fewrel(path, marked=False), None
-    return read_labelled([path], text, label), None
+    return read_labelled([path], text, label, further, encoding), None
 
 
-def _read_hub(name: str, text: str | None, label: str | None) -> Parts:
+def _read_hub(name: str, text: str | None, label: str | None, further: RowColumns) -> Parts:
     train, test = open_hub(name, "train"), open_hub(name, "test")
     if train is None:
         raise InputError(f"{name} has no split `train`; give a data set that has one, or local files")
-    return labelled_from_hub(train, text, label), None if test is None else labelled_from_hub(test, text, label)
+    return (
+        labelled_from_hub(train, text, label, further),
+        None if test is None else labelled_from_hub(test, text, label),
+    )
 
 
-def _read_folder(folder: Path, text: str | None, label: str | None) -> Parts:
+def _read_folder(folder: Path, text: str | None, label: str | None, further: RowColumns, encoding: str) -> Parts:
     parts: dict[str, list[Path]] = {"train": [], "test": []}
     for path in sorted(folder.iterdir()):
         part = _PART.match(path.name)
@@ -204,8 +257,8 @@ def _read_folder(folder: Path, text: str | None, label: str | None) -> Parts:
     if not parts["train"]:
         raise InputError(f"{folder} has no train.csv, .tsv, .jsonl, .parquet or .txt; name the file that is to be read")
     return (
-        read_labelled(parts["train"], text, label),
-        read_labelled(parts["test"], text, label) if parts["test"] else None,
+        read_labelled(parts["train"], text, label, further, encoding),
+        read_labelled(parts["test"], text, label, encoding=encoding) if parts["test"] else None,
     )
 
 
@@ -216,29 +269,44 @@ def _build(
     *,
     train_per_label: int | None,
     test_per_label: int | None,
+    rare: Rare,
     seed: int,
 ) -> Task:
     labels = _several_labels(train_rows)
     position = {label: index for index, label in enumerate(labels)}
     notes = []
     train = _examples(train_rows, position)
-    if test_rows is None:
+    if test_rows is not None:
+        _check_known(test_rows, position, "no training row has; add training rows or remove it")
+        test = _examples(test_rows, position)
+    elif train_rows.times:
+        earlier, later = latest_rows(
+            train_rows.source, train_rows.times, train.groups or train_rows.groups, TEST_FRACTION
+        )
+        train, test = train.take(np.flatnonzero(earlier)), train.take(np.flatnonzero(later))
+        left_out = len(train_rows.texts) - len(train) - len(test)
+        notes.append(f"{train_rows.source} has no test part: the latest {len(test):,} rows are held out as one.")
+        if left_out:
+            notes.append(f"{left_out:,} later rows that share a text or group with an earlier one are left out.")
+    else:
         shares = held_out_shares(train.labels, TEST_FRACTION)
         if test_per_label is not None:
             counts = Counter(train.labels.tolist())
             shares = {label: min(test_per_label, counts[label] // 2) for label in counts}
-        held = choose_whole_groups(train.labels, train_rows.groups, shares, seed)
+        if train.groups is None:
+            held = choose_whole_groups(train.labels, train_rows.groups, shares, seed)
+        else:
+            held = choose_groups_nearest(train.labels, train.groups, shares, seed)
         train, test = train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
         what = f"{TEST_FRACTION:.0%} of each label" if test_per_label is None else f"{test_per_label} rows a label"
-        notes.append(f"{train_rows.source} has no test part: {what} held out as one, no text on both sides.")
-    else:
-        _check_known(test_rows, position, "no training row has; add training rows or remove it")
-        test = _examples(test_rows, position)
+        both = "text" if train.groups is None else "text or group"
+        notes.append(f"{train_rows.source} has no test part: {what} held out as one, no {both} on both sides.")
     train = train.take(sample_per_label(train.labels, train_per_label, seed, "train"))
     test = test.take(sample_per_label(test.labels, test_per_label, seed, "test"))
+    labels, train, test, settled = settle_rare(train_rows.source, labels, train, test, rare)
+    notes += settled
     notes += _shortfalls(labels, train.labels, train_per_label, "training")
     notes += _shortfalls(labels, test.labels, test_per_label or 1, "test")
-    _check_trainable(train_rows.source, labels, train.labels)
     return Task(name, labels, train, test, task_fingerprint(labels, train, test), tuple(notes))
 
 
@@ -246,13 +314,13 @@ def task_of_rows(rows: LabelledRows, name: str) -> Task:
     """A task of rows that are all trained on; it has no test part.
 
     Raises:
-        InputError: a single label, or a label with one row.
+        InputError: a single label, or no label with two rows.
     """
     labels = _several_labels(rows)
     position = {label: index for index, label in enumerate(labels)}
     train, test = _examples(rows, position), _examples(LabelledRows(rows.source), position)
-    _check_trainable(rows.source, labels, train.labels)
-    return Task(name, labels, train, test, task_fingerprint(labels, train, test))
+    labels, train, test, notes = settle_rare(rows.source, labels, train, test, "keep")
+    return Task(name, labels, train, test, task_fingerprint(labels, train, test), tuple(notes))
 
 
 def _several_labels(rows: LabelledRows) -> tuple[str, ...]:
@@ -263,23 +331,18 @@ def _several_labels(rows: LabelledRows) -> tuple[str, ...]:
 
 
 def _examples(rows: LabelledRows, position: Mapping[str, int]) -> Examples:
-    return Examples(tuple(rows.texts), np.array([position[label] for label in rows.labels], dtype=np.int64))
+    return Examples(
+        tuple(rows.texts),
+        np.array([position[label] for label in rows.labels], dtype=np.int64),
+        np.array(rows.weights, dtype=np.float64) if rows.weights else None,
+        joined_groups(rows.groups, rows.sources) if rows.sources else None,
+    )
 
 
 def _check_known(rows: LabelledRows, position: Mapping[str, int], complaint: str) -> None:
     for label, place in zip(rows.labels, rows.places, strict=True):
         if label not in position:
             raise InputError(f"{place} has the label {label!r}, which {complaint}")
-
-
-def _check_trainable(source: str, labels: tuple[str, ...], train: Labels) -> None:
-    counts = np.bincount(train, minlength=len(labels))
-    if counts.min() < 2:
-        label = labels[int(counts.argmin())]
-        raise InputError(
-            f"{source} leaves the label {label!r} {counts.min()} training row(s), too few to train and "
-            "validate on; add rows of it, or remove it"
-        )
 
 
 def _shortfalls(labels: tuple[str, ...], rows: Labels, per_label: int | None, part: str) -> list[str]:

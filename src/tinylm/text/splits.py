@@ -4,7 +4,7 @@ import csv
 import hashlib
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,28 @@ class Examples:
     Attributes:
         texts: n of them.
         labels: shape (n,), int64, positions in `Task.labels`.
+        weights: shape (n,), float64, how much each row counts in training; None where all count alike.
+        groups: n keys; rows with the same one, and no others, must not be parted by a split. None where the texts
+            themselves are the keys.
     """
 
     texts: tuple[str, ...]
     labels: Labels
+    weights: npt.NDArray[np.float64] | None = None
+    groups: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def take(self, indices: npt.NDArray[np.integer]) -> "Examples":
         """Those at `indices`, in that order."""
-        return Examples(tuple(self.texts[i] for i in indices), self.labels[indices])
+        return replace(
+            self,
+            texts=tuple(self.texts[i] for i in indices),
+            labels=self.labels[indices],
+            weights=None if self.weights is None else self.weights[indices],
+            groups=None if self.groups is None else tuple(self.groups[i] for i in indices),
+        )
 
 
 def write_examples(file: Path, examples: Examples, labels: Sequence[str]) -> None:
@@ -69,7 +80,7 @@ class Task:
 
 
 def task_fingerprint(labels: Sequence[str], *parts: Examples) -> str:
-    """Hash of the label names, texts and labels."""
+    """Hash of the label names, texts and labels, and of weights and groups where there are some."""
     digest = hashlib.blake2b(digest_size=16)
     for strings in (labels, *(part.texts for part in parts)):
         digest.update(len(strings).to_bytes(8, "little"))
@@ -78,6 +89,10 @@ def task_fingerprint(labels: Sequence[str], *parts: Examples) -> str:
             digest.update(len(encoded).to_bytes(8, "little") + encoded)
     for part in parts:
         digest.update(part.labels.astype("<i8").tobytes())
+        if part.weights is not None:
+            digest.update(b"weights" + part.weights.astype("<f8").tobytes())
+        if part.groups is not None:
+            digest.update("\0".join(("groups", *part.groups)).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 
@@ -85,10 +100,12 @@ def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, 
     """Part examples into training and validation, stratified.
 
     Each label gives `fraction` of its rows to validation, at least one, and keeps at least one for
-    training. Rows of the same text stay on one side, unless all rows of a label have the same text.
+    training; that of a label which has no other is not held out. Rows of the same text stay on one side, unless all
+    rows of a label have the same text. Where there are groups, they stay on one side whatever their size, so that the
+    fractions are met as nearly as whole groups can.
 
     Args:
-        examples: at least two of each label.
+        examples: what to part.
         fraction: of the rows, between 0 and 1.
         seed: of the draw.
 
@@ -101,7 +118,10 @@ def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, 
 
 def held_out_rows(examples: Examples, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
     """Which rows `hold_out` gives to validation: shape (n,)."""
-    held = choose_whole_groups(examples.labels, examples.texts, held_out_shares(examples.labels, fraction), seed)
+    shares = held_out_shares(examples.labels, fraction)
+    if examples.groups is not None:
+        return choose_groups_nearest(examples.labels, examples.groups, shares, seed)
+    held = choose_whole_groups(examples.labels, examples.texts, shares, seed)
     for label in set(examples.labels.tolist()):
         rows = np.flatnonzero(examples.labels == label)
         if not held[rows].any() and len(rows) > 1:
@@ -110,7 +130,7 @@ def held_out_rows(examples: Examples, fraction: float, seed: int) -> npt.NDArray
 
 
 def held_out_shares(labels: Labels, fraction: float) -> dict[int, int]:
-    """How many rows of each label `fraction` is: at least one, and never all."""
+    """How many rows of each label `fraction` is: at least one, and never all, so none of a label with one row."""
     counts = Counter(labels.tolist())
     return {label: min(max(1, round(fraction * count)), count - 1) for label, count in counts.items()}
 
@@ -133,10 +153,7 @@ def choose_whole_groups(
     Returns:
         Shape (n,), True where a row is chosen.
     """
-    members: dict[Hashable, list[int]] = {}
-    for row, group in enumerate(groups):
-        members.setdefault(group, []).append(row)
-    by_group = list(members.values())
+    by_group = _rows_by_group(groups)
     room = Counter(shares)
     chosen = np.zeros(len(labels), dtype=bool)
     for index in numpy_generator(seed, "hold-out").permutation(len(by_group)):
@@ -146,6 +163,75 @@ def choose_whole_groups(
             room -= wanted
             chosen[rows] = True
     return chosen
+
+
+def choose_groups_nearest(
+    labels: Labels, groups: Sequence[Hashable], shares: Mapping[int, int], seed: int
+) -> npt.NDArray[np.bool_]:
+    """Choose rows so that no group is parted and each label comes as near to its share as whole groups can.
+
+    Groups come in a seeded order and are taken where that brings the counts no further from the shares. A label that
+    has nothing by then gets its smallest group that can be spared; every label keeps a row that is not chosen.
+
+    Args:
+        labels: shape (n,).
+        groups: n keys; rows with equal keys stay together.
+        shares: rows wanted, by label.
+        seed: of the draw.
+
+    Returns:
+        Shape (n,), True where a row is chosen.
+    """
+    by_group = [(rows, Counter(labels[rows].tolist())) for rows in _rows_by_group(groups)]
+    chosen, left, room = np.zeros(len(labels), dtype=bool), Counter(labels.tolist()), Counter(shares)
+
+    def take(rows: list[int], wanted: Counter[int]) -> None:
+        chosen[rows] = True
+        left.subtract(wanted)
+        room.subtract(wanted)
+
+    def can_be_spared(wanted: Counter[int]) -> bool:
+        return all(left[label] > count for label, count in wanted.items())
+
+    order = [by_group[index] for index in numpy_generator(seed, "hold-out").permutation(len(by_group))]
+    for rows, wanted in order:
+        excess = sum(abs(room[label] - count) - abs(room[label]) for label, count in wanted.items())
+        if excess <= 0 and can_be_spared(wanted):
+            take(rows, wanted)
+    for label in sorted(shares):
+        if room[label] == shares[label] > 0:
+            spare = [(rows, wanted) for rows, wanted in order if wanted[label] and can_be_spared(wanted)]
+            if spare:
+                take(*min(spare, key=lambda group: len(group[0])))
+    return chosen
+
+
+def joined_groups(*keys: Sequence[Hashable]) -> tuple[str, ...]:
+    """Groups of rows that share a key of any kind, or are joined by rows that do: a name for each of n rows.
+
+    Args:
+        keys: n of each kind, such as texts and where they come from.
+    """
+    groups = list(range(len(keys[0])))
+
+    def first(row: int) -> int:
+        while groups[row] != row:
+            groups[row] = groups[groups[row]]
+            row = groups[row]
+        return row
+
+    for of_kind in keys:
+        seen: dict[Hashable, int] = {}
+        for row, key in enumerate(of_kind):
+            groups[first(row)] = first(seen.setdefault(key, row))
+    return tuple(str(first(row)) for row in range(len(groups)))
+
+
+def _rows_by_group(groups: Sequence[Hashable]) -> list[list[int]]:
+    members: dict[Hashable, list[int]] = {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
+    return list(members.values())
 
 
 def sample_per_label(labels: Labels, per_label: int | None, seed: int, purpose: str) -> npt.NDArray[np.int64]:

@@ -29,14 +29,16 @@ class Table(ABC):
     Attributes:
         path: the file.
         suffix: of the format, without that of the compression: `.csv` for `a.csv.gz`.
+        encoding: of formats that are text; UTF-8, and not to be chosen, when None.
     """
 
     unit: ClassVar[str] = "line"
     """What the number of a row counts."""
 
-    def __init__(self, path: Path, suffix: str) -> None:
+    def __init__(self, path: Path, suffix: str, encoding: str | None = None) -> None:
         self.path = path
         self.suffix = suffix
+        self.encoding = encoding
 
     def place(self, number: int) -> str:
         """How a message names a row: `notes.csv, line 7` or `notes.parquet, row 7`."""
@@ -75,7 +77,7 @@ class PlainText(Table):
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:  # noqa: ARG002
         """See `Table.rows`; blank lines are rows too."""
-        return ((number, {"text": line.rstrip("\r\n")}) for number, line in read_lines(self.path))
+        return ((number, {"text": line.rstrip("\r\n")}) for number, line in read_lines(self.path, self.encoding))
 
     def fasttext_rows(self) -> Iterator[Row]:
         """Stream fastText's `__label__x text` lines as rows with `label` and `text`; blank lines are none.
@@ -83,7 +85,7 @@ class PlainText(Table):
         Raises:
             InputError: a line without a label or with several, named by file and line.
         """
-        for number, line in read_lines(self.path):
+        for number, line in read_lines(self.path, self.encoding):
             if not line.strip():
                 continue
             label = _FASTTEXT.match(line)
@@ -106,7 +108,7 @@ class JsonLines(Table):
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:  # noqa: ARG002
         """See `Table.rows`; blank lines are none."""
-        for number, line in read_lines(self.path):
+        for number, line in read_lines(self.path, self.encoding):
             if not line.strip():
                 continue
             try:
@@ -120,9 +122,24 @@ class JsonLines(Table):
 
 
 class Delimited(Table):
-    """`.csv` and `.tsv`: the first line names the columns."""
+    """`.csv` and `.tsv`: the first line names the columns.
+
+    A file that is one column by the delimiter of its suffix is read with the first of `;`, tab and comma that makes
+    more of its header, as spreadsheets write it where a comma is the decimal point.
+    """
 
     delimiters: ClassVar[dict[str, str]] = {".csv": ",", ".tsv": "\t"}
+
+    @property
+    def delimiter(self) -> str:
+        """What stands between two fields.
+
+        Raises:
+            InputError: as `rows`.
+        """
+        usual = self.delimiters[self.suffix]
+        header = next((line for _, line in read_lines(self.path, self.encoding) if line.strip()), "")
+        return next((d for d in (usual, ";", "\t", ",") if _fields(header, d) > 1), usual)
 
     def columns(self) -> list[str]:
         """See `Table.columns`."""
@@ -143,8 +160,8 @@ class Delimited(Table):
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """The records, the header first, each with the line where it begins."""
         csv.field_size_limit(max(csv.field_size_limit(), FIELD_LIMIT))
-        lines = (line for _, line in read_lines(self.path))
-        reader = csv.reader(lines, delimiter=self.delimiters[self.suffix], strict=True)
+        lines = (line for _, line in read_lines(self.path, self.encoding))
+        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         while True:
             begins = reader.line_num + 1
             try:
@@ -167,3 +184,10 @@ class Delimited(Table):
         if repeated is not None:
             raise InputError(f"{self.place(1)} names the column {repeated!r} twice; rename one of them")
         return header
+
+
+def _fields(line: str, delimiter: str) -> int:
+    try:
+        return len(next(csv.reader([line], delimiter=delimiter, strict=True)))
+    except csv.Error:
+        return 0

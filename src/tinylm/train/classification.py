@@ -26,6 +26,8 @@ from tinylm.train.trainer import Trainer
 from tinylm.train.workload import Measures, Terms, Workload
 
 _PREDICTION_BATCH = 64
+_WEIGHTS = "weights"
+"""In a batch, beside the targets."""
 _BIGRAM_LR_MULTIPLIER = 5.0
 """Learning rate of bigram embeddings, as a multiple of the encoder's; docs/LOG.md, "Bigrams"."""
 
@@ -40,6 +42,8 @@ class ClassificationData:
     """(n,) classes, or (n, classes) probabilities."""
     indices: npt.NDArray[np.int64]
     """Which of the n belong to this part."""
+    weights: npt.NDArray[np.float64] | None = None
+    """(n,): how much each counts in the loss; all alike when None."""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -56,6 +60,13 @@ class ClassificationData:
     def targets_of(self, chosen: npt.NDArray[np.integer]) -> Tensor:
         """Their targets: (B,) or (B, classes)."""
         return torch.from_numpy(np.ascontiguousarray(self.targets[self.indices[chosen]]))
+
+    def weights_of(self, chosen: npt.NDArray[np.integer]) -> dict[str, Tensor]:
+        """Their weights, with the mean 1 over this part, by a name of their own; nothing where all count alike."""
+        if self.weights is None:
+            return {}
+        mean = self.weights[self.indices].mean()
+        return {_WEIGHTS: torch.from_numpy((self.weights[self.indices[chosen]] / mean).astype(np.float32))}
 
 
 class Classification(Workload):
@@ -117,15 +128,18 @@ class Classification(Workload):
         ids, lengths = torch.from_numpy(self._train.fetch(indices)), self._lengths[indices]
         targets = self._train.targets_of(indices)
         mask = pad_mask(ids, lengths)
-        return Batch(ids, mask, len(indices), int(lengths.sum()), {self.objective.name: targets})
+        weighed = {self.objective.name: targets, **self._train.weights_of(indices)}
+        return Batch(ids, mask, len(indices), int(lengths.sum()), weighed)
 
     def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> Terms:
         """The sum of the cross-entropies of a part of a batch, with words dropped."""
         targets = batch.targets[self.objective.name]
+        weights = batch.targets.get(_WEIGHTS)
         assert isinstance(targets, Tensor)
+        assert isinstance(weights, Tensor | None)
         mask = drop_words(batch.ids, batch.mask, self._special, self._word_dropout, generator)
         logits = module(batch.ids, mask, rate=self.settings.dropout, generator=generator)
-        return {self.objective.name: self.objective.term(logits, targets)}
+        return {self.objective.name: self.objective.term(logits, targets, weights)}
 
     def validate(self) -> Measures:
         """The share of held-out texts whose most probable class is found, and the mean loss."""

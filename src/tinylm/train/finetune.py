@@ -1,15 +1,17 @@
 """Fine-tuning: one member learns labels."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import member_seed
-from tinylm.model.checkpoint import load_masked_language_model
+from tinylm.model.checkpoint import load_classifier, load_masked_language_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import SequenceClassifier, initialise
 from tinylm.model.layout import read_config
@@ -21,6 +23,7 @@ from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.classification import Classification, ClassificationData, train_classifier
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.settings import SHORT_STEPS, FinetuneSettings
+from tinylm.train.weights import weights_of
 
 _LEAST_EPOCHS, _MOST_EPOCHS, _UPDATES = 3, 50, 1000
 BIGRAM_MIN_COUNT, MOST_BIGRAMS = 2, 100_000
@@ -87,10 +90,14 @@ def finetune_member(
     shape = shape_of(start)
     shape = replace(shape, vocab_size=vocabulary_size(shape, tokenizer))
     sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions)
-    model = _start(start, shape, len(task.labels), seed, _bigrams(sequences, shape, settings)).to(processes.device)
+    bigrams = _bigrams(sequences, shape, settings)
+    model = start_member(start, shape, task.labels, seed, bigrams).to(processes.device)
     held_out = held_out_rows(task.train, settings.validation_fraction, seed)
+    weights = weights_of(task, settings.class_weight)
+    of_rows = None if weights is None else weights.of_rows
     train, validation = (
-        ClassificationData(sequences, task.train.labels, np.flatnonzero(part)) for part in (~held_out, held_out)
+        ClassificationData(sequences, task.train.labels, np.flatnonzero(part), of_rows)
+        for part in (~held_out, held_out)
     )
     member = replace(settings, seed=seed, learning_rate=settings.learning_rate or default_learning_rate(model.config))
     member = member.ending(steps=default_updates(len(train), settings.batch_size))
@@ -115,17 +122,70 @@ def _bigrams(sequences: Sequences, shape: ModelConfig, settings: FinetuneSetting
     return frequent_bigrams(sequences, shape.vocab_size, min_count=BIGRAM_MIN_COUNT, most=MOST_BIGRAMS)
 
 
-def _start(
-    start: Path | ModelConfig, shape: ModelConfig, labels: int, seed: int, bigrams: Indices
+def start_member(
+    start: Path | ModelConfig, shape: ModelConfig, labels: Sequence[str], seed: int, bigrams: Indices
 ) -> SequenceClassifier:
-    model = SequenceClassifier(replace(shape, bigrams=len(bigrams)), labels)
+    """A member before its first update.
+
+    Args:
+        start: a folder, or a shape whose weights are drawn anew. Of a masked language model the encoder is taken; of a
+            classifier also its pooler, the rows of its head whose labels are among `labels`, and its bigrams.
+        shape: of the member, with the size of its vocabulary.
+        labels: names of its classes.
+        seed: of what is new.
+        bigrams: codes of those that get vectors, rising.
+    """
+    known = read_config(start)[1] if isinstance(start, Path) else ()
+    if isinstance(start, Path) and known:
+        return _further(load_classifier(start)[0], known, shape, labels, seed, bigrams)
+    model = SequenceClassifier(replace(shape, bigrams=len(bigrams)), len(labels))
     initialise(model, seed)
     if isinstance(start, Path):
         weights = load_masked_language_model(start).encoder.state_dict()
         # What a base does not have stays as it is: bigrams, and the pieces of the task's own marks.
-        word = weights["embeddings.word"]
-        weights["embeddings.word"] = torch.cat([word, model.encoder.embeddings.word.detach()[len(word) :]])
+        _extend_words(weights, model)
         model.encoder.load_state_dict(weights, strict=not len(bigrams))
     if model.encoder.embeddings.bigrams is not None:
         model.encoder.embeddings.bigrams.set_codes(bigrams)
+    return model
+
+
+def _extend_words(weights: dict[str, Tensor], model: SequenceClassifier) -> None:
+    word = weights["embeddings.word"]
+    weights["embeddings.word"] = torch.cat([word, model.encoder.embeddings.word.detach()[len(word) :]])
+
+
+def _further(
+    old: SequenceClassifier,
+    known: Sequence[str],
+    shape: ModelConfig,
+    labels: Sequence[str],
+    seed: int,
+    bigrams: Indices,
+) -> SequenceClassifier:
+    """A classifier with what another one knows; what it does not know is drawn anew, and adds nothing to the rest."""
+    listed = old.encoder.embeddings.bigrams
+    codes = bigrams
+    if listed is not None:
+        # The vocabulary, which the codes are made with, may have grown.
+        previous, current = np.divmod(listed.codes.numpy(), old.config.vocab_size)
+        kept = previous * shape.vocab_size + current
+        codes = np.union1d(kept, bigrams)
+    model = SequenceClassifier(replace(shape, bigrams=len(codes)), len(labels))
+    initialise(model, seed)
+    weights = old.encoder.state_dict()
+    _extend_words(weights, model)
+    if listed is not None:
+        table = torch.zeros(len(codes) + 1, shape.hidden_size)
+        table[1 + torch.from_numpy(np.searchsorted(codes, kept))] = listed.table.detach()[1:]
+        weights |= {"embeddings.bigrams.table": table, "embeddings.bigrams.codes": torch.from_numpy(codes)}
+    model.encoder.load_state_dict(weights, strict=listed is not None or not len(codes))
+    if model.encoder.embeddings.bigrams is not None and listed is None:
+        model.encoder.embeddings.bigrams.set_codes(codes)
+    model.pooler.load_state_dict(old.pooler.state_dict())
+    with torch.no_grad():
+        for row, label in enumerate(labels):
+            if label in known:
+                model.classifier.weight[row] = old.classifier.weight[known.index(label)]
+                model.classifier.bias[row] = old.classifier.bias[known.index(label)]
     return model

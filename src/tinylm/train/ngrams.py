@@ -25,6 +25,7 @@ from tinylm.tokens.encoded import EncodedTexts
 from tinylm.tokens.sequences import Indices, Sequences, in_chunks
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.finetune import BIGRAM_MIN_COUNT, MOST_BIGRAMS, vocabulary_size
+from tinylm.train.weights import Weights
 
 _MOST_WEIGHTS = 20_000_000
 """One for each class and n-gram: 80 MB. Where there would be more, the rarest n-grams are left out, bigrams first."""
@@ -102,7 +103,12 @@ class NgramFeatures:
 
 
 def fit_ngram_classifier(
-    shape: ModelConfig, tokenizer: Tokenizer, task: Task, chosen: NgramVote, seed: int
+    shape: ModelConfig,
+    tokenizer: Tokenizer,
+    task: Task,
+    chosen: NgramVote,
+    seed: int,
+    weights: Weights | None = None,
 ) -> NgramClassifier:
     """Fit it to all training texts of a task.
 
@@ -112,10 +118,12 @@ def fit_ngram_classifier(
         task: what to learn; its test part is not looked at.
         chosen: how.
         seed: of the order in which the solver visits the texts.
+        weights: of labels and texts.
     """
     sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions)
     features, matrix = NgramFeatures.of(sequences, vocabulary_size(shape, tokenizer), len(task.labels))
-    fitted = _fit(matrix, task.train.labels, len(task.labels), chosen.C, seed)
+    every = np.arange(len(task.train))
+    fitted = _fit(matrix, task.train.labels, len(task.labels), chosen.C, seed, _weighed(weights, every))
     return features.classifier(*fitted, chosen.temperature)
 
 
@@ -126,6 +134,7 @@ def score_held_out(
     held_out: npt.NDArray[np.bool_],
     seed: int,
     progress: Progress,
+    weights: Weights | None = None,
 ) -> npt.NDArray[np.float64]:
     """Fit it to some training texts of a task and score the others.
 
@@ -136,6 +145,7 @@ def score_held_out(
         held_out: (training texts,) those to score.
         seed: as in `fit_ngram_classifier`.
         progress: receives how far it is.
+        weights: of labels and texts.
 
     Returns:
         (len(NGRAM_C), held-out texts, classes): for each C, one after another.
@@ -147,23 +157,43 @@ def score_held_out(
     progress.start("linear n-gram classifier", len(NGRAM_C), "fits")
     found = []
     for number, regularisation in enumerate(NGRAM_C, start=1):
-        weights, bias = _fit(matrix, task.train.labels[rest], len(task.labels), regularisation, seed)
-        found.append(to_score @ weights.T + bias)
+        coefficients, bias = _fit(
+            matrix, task.train.labels[rest], len(task.labels), regularisation, seed, _weighed(weights, rest)
+        )
+        found.append(to_score @ coefficients.T + bias)
         progress.update(number)
     progress.finish()
     return np.stack(found)
 
 
+def _weighed(weights: Weights | None, rows: Indices) -> tuple[dict[int, float] | None, npt.NDArray[np.float64] | None]:
+    """Weights of classes and of some texts as scikit-learn takes them."""
+    return (None, None) if weights is None else (dict(enumerate(weights.of_labels.tolist())), weights.of_samples[rows])
+
+
 def _fit(
-    matrix: sparse.csr_matrix, labels: npt.NDArray[np.int64], classes: int, regularisation: float, seed: int
+    matrix: sparse.csr_matrix,
+    labels: npt.NDArray[np.int64],
+    classes: int,
+    regularisation: float,
+    seed: int,
+    weighed: tuple[dict[int, float] | None, npt.NDArray[np.float64] | None] = (None, None),
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """One-vs-rest weights (classes, features) and bias (classes,)."""
     weights, bias = np.zeros((classes, matrix.shape[1])), np.full(classes, _NO_EXAMPLE)
     if not matrix.shape[1]:
         return weights, bias
+    of_classes, of_texts = weighed
+    if of_texts is not None:
+        counted = of_texts > 0
+        matrix, labels, of_texts = matrix[counted], labels[counted], of_texts[counted]
+        if len(np.unique(labels)) < 2:
+            return weights, bias
     order = int(numpy_generator(seed, "n-gram classifier").integers(2**31))
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        machine = LinearSVC(C=regularisation, dual=True, max_iter=_PASSES, random_state=order).fit(matrix, labels)
+        machine = LinearSVC(
+            C=regularisation, dual=True, max_iter=_PASSES, random_state=order, class_weight=of_classes
+        ).fit(matrix, labels, sample_weight=of_texts)
     coefficients, intercepts = machine.coef_, machine.intercept_
     if len(machine.classes_) == 2:
         coefficients, intercepts = (np.concatenate([-x, x]) for x in (coefficients, intercepts))

@@ -1,5 +1,6 @@
 """What can be chosen about a training run, by the same names in Python, on the command line and in a TOML file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
@@ -7,6 +8,7 @@ from cyclopts import Parameter
 
 from tinylm.core.errors import InputError
 from tinylm.train.schedule import seconds_of
+from tinylm.train.weights import BALANCED, ClassWeight, checked_class_weight, parse_class_weight
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -149,6 +151,13 @@ class ClassificationSettings(TrainingSettings):
             raise InputError(f"word_dropout is {self.word_dropout}; it must be at least 0 and below 1")
 
 
+def _class_weight(_: Any, tokens: Any) -> Any:
+    """What stands on the command line or in a TOML file: words, or a table with a word a label."""
+    if isinstance(tokens, Mapping):
+        return {label: found[0].value for label, found in tokens.items()}
+    return tuple(token.value for token in tokens)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings(ClassificationSettings):
     """Classification. Without budget, steps or epochs it takes 1,000 updates, in 3 epochs or more and 50 or fewer."""
@@ -159,6 +168,9 @@ class FinetuneSettings(ClassificationSettings):
     search: Annotated[bool, Parameter(negative="no-search")] = True
     """Choose from held-out labels of the task which kinds of member there are, and calibrate their vote; otherwise they
     take turns."""
+    class_weight: Annotated[ClassWeight | None, Parameter(converter=_class_weight, n_tokens=1, negative=())] = None
+    """How much each label counts: balanced gives all the same say, whatever their rows; otherwise label=weight, once a
+    label, or a .toml or .json file. Labels that are not named have the weight 1."""
     label_smoothing: float = 0.1
     """Share of the target given to all classes alike (Szegedy et al., 2016, section 7)."""
     head_lr_multiplier: float = 5.0
@@ -169,6 +181,11 @@ class FinetuneSettings(ClassificationSettings):
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
         super().__post_init__()
+        if isinstance(self.class_weight, Mapping):
+            object.__setattr__(self, "class_weight", checked_class_weight(self.class_weight))
+        elif self.class_weight is not None and self.class_weight != BALANCED:
+            words = (self.class_weight,) if isinstance(self.class_weight, str) else self.class_weight
+            object.__setattr__(self, "class_weight", parse_class_weight(words))
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"label_smoothing is {self.label_smoothing}; it must be at least 0 and below 1")
         if not self.head_lr_multiplier > 0:

@@ -16,11 +16,16 @@ class ClassPrediction:
         self.name = name
         self._label_smoothing = label_smoothing
 
-    def term(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Sum of the cross-entropies (nats).
+    def term(self, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Sum of the cross-entropies (nats), each times the weight of its text.
 
         Args:
             logits: (texts, classes).
             targets: (texts,) classes, or (texts, classes) probabilities.
+            weights: (texts,); all 1 when None.
         """
-        return functional.cross_entropy(logits.float(), targets, reduction="sum", label_smoothing=self._label_smoothing)
+        smoothing = self._label_smoothing
+        if weights is None:
+            return functional.cross_entropy(logits.float(), targets, reduction="sum", label_smoothing=smoothing)
+        each = functional.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=smoothing)
+        return each @ weights

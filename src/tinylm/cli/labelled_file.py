@@ -1,0 +1,102 @@
+"""`tinylm predict --file`: the texts of a file on all cores, printed, or written beside the columns they came with."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from tinylm.core.errors import InputError
+from tinylm.text.formats import open_table
+from tinylm.text.labelled import column_to_label, texts_with_rows
+from tinylm.text.lines import require_encoding
+from tinylm.text.tables import Table
+from tinylm.text.written import new_table, require_writable
+
+if TYPE_CHECKING:
+    from tinylm.runtime.predictions import Prediction
+
+_ADDED = ("label", "probability", "disagreement")
+_DIGITS = 6
+"""Of probabilities and disagreement in a table."""
+
+
+def label_file(
+    model: Path, file: Path, output: Path | None, text_column: str | None, encoding: str, err: Console
+) -> "Iterator[tuple[str, Prediction]]":
+    """Label the texts of a file.
+
+    Args:
+        model: folder of a trained model.
+        file: the texts.
+        output: the table to write; nothing is yielded then.
+        text_column: found by the usual names when None.
+        encoding: of a file that is text.
+        err: receives what was written.
+
+    Yields:
+        Each text with its prediction, in the order of the file.
+
+    Raises:
+        InputError: the file cannot be read, or the table cannot be written.
+    """
+    require_encoding(encoding)
+    if output is not None:
+        require_writable(output)
+    table = open_table(file, encoding)
+    column = column_to_label(table, text_column)
+    if output is None:
+        yield from ((text, prediction) for text, _, prediction in _predicted(model, table, column, [column]))
+        return
+    names = _names(table)
+    rows = (_labelled(record, names, p) for _, record, p in _predicted(model, table, column, None))
+    count = 0
+    with new_table(output, [*table.columns(), *names], table) as write:
+        while block := list(islice(rows, 1000)):
+            count += len(block)
+            write(block)
+    renamed = ", ".join(name for name in names if name not in _ADDED)
+    beside = f"; added as {renamed}, beside its own" if renamed else ""
+    err.print(f"{count:,} labelled rows in {output}{beside}")
+
+
+def _predicted(
+    model: Path, table: Table, column: str, columns: Sequence[str] | None
+) -> "Iterator[tuple[str, dict[str, Any], Prediction]]":
+    """Texts with their rows and predictions."""
+    from tinylm.runtime.pool import BLOCK, predict_blocks
+
+    read: list[list[tuple[str, dict[str, Any]]]] = []
+
+    def texts() -> Iterator[list[str]]:
+        rows = texts_with_rows(table, column, columns)
+        while block := list(islice(rows, BLOCK)):
+            read.append(block)
+            yield [text for text, _ in block]
+
+    for predictions in predict_blocks(model, texts()):
+        for (text, record), prediction in zip(read.pop(0), predictions.one_by_one(), strict=True):
+            yield text, record, prediction
+
+
+def _names(table: Table) -> list[str]:
+    """What the added columns are called: a name that the table has already gets `predicted_` before it."""
+    there = set(table.columns())
+    names = [f"predicted_{name}" if name in there else name for name in _ADDED]
+    taken = next((name for name in names if name in there), None)
+    if taken is not None:
+        raise InputError(
+            f"{table.path} has columns {taken.removeprefix('predicted_')!r} and {taken!r} already; rename or remove one"
+        )
+    return names
+
+
+def _labelled(record: dict[str, Any], names: Sequence[str], prediction: "Prediction") -> dict[str, Any]:
+    taken = next((name for name in names if name in record), None)
+    if taken is not None:
+        raise InputError(
+            f"a row has {taken!r}, which the first one does not have; rename it, or name it in the first row"
+        )
+    numbers = (round(number, _DIGITS) for number in (prediction.probability, prediction.disagreement))
+    return {**record, **dict(zip(names, (prediction.label, *numbers), strict=True))}

@@ -1,0 +1,74 @@
+"""Going on from a fine-tuned committee, with labels that it may not have: what its members and its vote keep."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tinylm.committee.files import COMMITTEE, SEARCH, read_committee
+from tinylm.committee.mixing import UNSEARCHED, NgramVote
+from tinylm.committee.voting import PLAIN, Voting
+from tinylm.core.errors import InputError
+from tinylm.model.layout import CONFIG, read_config
+from tinylm.runtime.artefact import ARTEFACT
+from tinylm.steps.base import Base
+from tinylm.text.splits import Task
+from tinylm.train.settings import FinetuneSettings
+
+
+def open_started(model: Path) -> Base:
+    """The members of a fine-tuned model.
+
+    Raises:
+        InputError: the folder is none, or an export.
+    """
+    if (model / ARTEFACT).is_file():
+        raise InputError(f"{model} was exported, and an export is not trained on; give the folder it was made from")
+    if (model / COMMITTEE).is_file():
+        return Base(model, tuple(model / name for name in read_committee(model).members))
+    if (model / CONFIG).is_file() and read_config(model)[1]:
+        return Base(model, (model,))
+    raise InputError(f"{model} is not fine-tuned, so there are no labels to start from; give it as the base")
+
+
+def voting_of(model: Path) -> tuple[Voting, NgramVote | None]:
+    """How a model votes, and how the n-gram classifier that votes with its members was fitted."""
+    voting = read_committee(model).voting if (model / COMMITTEE).is_file() else PLAIN
+    if not voting.ngram_weight:
+        return voting, None
+    # A copy of a model has no record of the search.
+    found = model / SEARCH
+    stored = json.loads(found.read_text(encoding="utf-8")).get("ngrams") if found.is_file() else None
+    return voting, NgramVote(**stored) if stored else replace(UNSEARCHED, weight=voting.ngram_weight)
+
+
+def member_settings_of(member: Path, settings: FinetuneSettings) -> FinetuneSettings:
+    """The settings of a member that goes on: it keeps its bigrams, or has none, and drops as many words as before."""
+    from tinylm.train.member import TRAINING
+
+    record = member / TRAINING
+    stored = json.loads(record.read_text(encoding="utf-8"))["settings"] if record.is_file() else {}
+    before = stored.get("word_dropout") if settings.word_dropout is None else settings.word_dropout
+    return replace(settings, bigrams=bool(read_config(member)[0].bigrams), word_dropout=before)
+
+
+def notes_on(model: Path, labels: Sequence[str], task: Task) -> list[str]:
+    """Sentences on what a model keeps and loses by going on with a task.
+
+    Args:
+        model: the folder of the model.
+        labels: that it has.
+        task: what it goes on with.
+    """
+    new, lost = (
+        [x for x in some if x not in others] for some, others in ((task.labels, labels), (labels, task.labels))
+    )
+    notes = [f"starting from {model}: {len(task.labels) - len(new)} label(s) kept, {len(new)} new"]
+    if lost:
+        notes.append(f"warning: {task.name} has no row of these labels, which the model forgets: {', '.join(lost)}")
+    if task.source is not None and task.source.get("test") is None:
+        notes.append(
+            f"warning: what {model} learnt may be among the texts that are held out now, so that it looks too good; "
+            "name texts that it has not seen with --test"
+        )
+    return notes
