@@ -1,4 +1,4 @@
-"""Loading a WordPiece vocabulary: from a folder, a file or the hub."""
+"""Loading a vocabulary of WordPiece or Unigram: from a folder, a file or the hub."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def load_tokenizer(name_or_path: str | Path, data_dir: str | Path | None = None)
         data_dir: where a name is looked for, else in `TINYLM_DATA`, else on the hub.
 
     Raises:
-        InputError: it is not there, is no WordPiece vocabulary with BERT's special tokens, or the hub
+        InputError: it is not there, is no WordPiece or Unigram vocabulary with BERT's special tokens, or the hub
             cannot be reached.
     """
     path = Path(name_or_path)
@@ -75,8 +75,8 @@ def _from_file(path: Path) -> Tokenizer:
     # What `tokenizers` raises for a file that it cannot parse is a bare Exception.
     except Exception as error:
         raise InputError(f"{path} is no readable vocabulary ({error}); write or fetch it again") from error
-    if kind != "WordPiece":
-        raise InputError(f"{path} is no WordPiece vocabulary; give that of a BERT, or train one")
+    if kind not in ("WordPiece", "Unigram"):
+        raise InputError(f"{path} is no WordPiece or Unigram vocabulary; give that of a BERT, or train one")
     return Tokenizer(backend, str(path))
 
 

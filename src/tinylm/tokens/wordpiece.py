@@ -1,9 +1,9 @@
-"""A WordPiece vocabulary at work: texts come in as strings and go out as flat arrays of ids."""
+"""A vocabulary at work, of WordPiece or Unigram: texts come in as strings and go out as flat arrays of ids."""
 
 import hashlib
 import itertools
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +18,16 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """In the order of their ids in a trained vocabulary: 0 to 4."""
 
 CHARACTERS_PER_TOKEN = 16
-"""Text is cut to this many characters a token before it is encoded to a maximal length. English has about
-5, so that only text of extremely long words comes out shorter for it."""
+"""Text is cut to this many characters a token before it is encoded to a maximal length: English has about 5, Thai 7.
+Where that gives fewer tokens than asked for, more of the text is read."""
+
+Encode = Callable[[list[str]], list[tokenizers.Encoding]]
 
 TOKENIZER_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 
 
 class Tokenizer:
-    """A WordPiece vocabulary with BERT's five special tokens.
+    """A WordPiece or Unigram vocabulary with BERT's five special tokens.
 
     Args:
         backend: normaliser, pre-tokeniser and vocabulary; gets the post-processor `[CLS] $A [SEP]`.
@@ -81,6 +83,14 @@ class Tokenizer:
         return self._ids["[MASK]"]
 
     @cached_property
+    def begins_word(self) -> npt.NDArray[np.bool_] | None:
+        """Whether each piece begins a word, shape (vocabulary,); None for Unigram, which knows no words."""
+        if not isinstance(self._backend.model, models.WordPiece):
+            return None
+        prefix = self._backend.model.continuing_subword_prefix
+        return np.array([not self.piece(i).startswith(prefix) for i in range(self.vocab_size)])
+
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that decides the ids: hex digits."""
         return hashlib.blake2b(self._backend.to_str().encode(), digest_size=16).hexdigest()
@@ -92,8 +102,7 @@ class Tokenizer:
 
         Args:
             texts: n of them.
-            max_length: ids kept of each; all when None. Text beyond `CHARACTERS_PER_TOKEN` times this many
-                characters is not looked at.
+            max_length: ids kept of each; all when None.
 
         Returns:
             The ids of all texts one after another, int32, and offsets, int64, shape (n + 1,): text i is
@@ -110,23 +119,37 @@ class Tokenizer:
 
     def word_spans(self, text: str, length: int) -> list[tuple[int, int, int]]:
         """For each token of a sequence, `[CLS]` and `[SEP]` left out: number of its word, first character, end."""
-        encoding = self._backend.encode(_utf8(text[: CHARACTERS_PER_TOKEN * (length - 2)]), add_special_tokens=False)
-        spans = zip(encoding.word_ids, encoding.offsets, strict=True)
+        encode = partial(self._backend.encode_batch, add_special_tokens=False)
+        [encoding] = self._read([_utf8(text)], length - 2, encode)
+        # What is between blanks may be a sentence where a script has none: there a piece is what comes nearest to a word.
+        numbers = encoding.word_ids if self.begins_word is not None else range(len(encoding.ids))
+        spans = zip(numbers, encoding.word_ids, encoding.offsets, strict=True)
         # A special token written in the text is a word by itself, and has no number.
-        return [(-1 if word is None else word, *span) for word, span in spans][: length - 2]
+        return [(-1 if word is None else number, *span) for number, word, span in spans][: length - 2]
 
     def piece(self, index: int) -> str:
         """The piece that has an id, as it stands in the vocabulary: `##ing`."""
         return str(self._backend.id_to_token(index))
 
     def _encode(self, texts: list[str], max_length: int | None) -> list[list[int]]:
-        if max_length is not None:
-            texts = [text[: CHARACTERS_PER_TOKEN * max_length] for text in texts]
+        encode = partial(self._backend.encode_batch_fast, add_special_tokens=False)
         try:
-            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+            encodings = self._read(texts, max_length, encode)
         except (TypeError, UnicodeEncodeError):
-            encodings = self._backend.encode_batch_fast([_utf8(text) for text in texts], add_special_tokens=False)
+            encodings = self._read([_utf8(text) for text in texts], max_length, encode)
         return [encoding.ids[:max_length] for encoding in encodings]
+
+    def _read(self, texts: list[str], max_length: int | None, encode: Encode) -> list[tokenizers.Encoding]:
+        """Encode so much of each text as gives `max_length` tokens, and more."""
+        if max_length is None:
+            return encode(texts)
+        characters = CHARACTERS_PER_TOKEN * max_length
+        encodings = encode([_beginning(text, characters) for text in texts])
+        while short := [i for i, text in enumerate(texts) if len(text) > characters and len(encodings[i]) < max_length]:
+            characters *= 4
+            for i, encoding in zip(short, encode([_beginning(texts[i], characters) for i in short]), strict=True):
+                encodings[i] = encoding
+        return encodings
 
     def normalised(self, text: str) -> str:
         """A text as it is before it is parted into words: in lower case, perhaps."""
@@ -154,6 +177,14 @@ class Tokenizer:
                 **tokens,
             },
         )
+
+
+def _beginning(text: str, characters: int) -> str:
+    """So much of a text at most, up to the last blank where there is one near the end, so that no word is cut."""
+    if len(text) <= characters:
+        return text
+    blank = text.rfind(" ", characters - characters // 4, characters)
+    return text[: blank if blank > 0 else characters]
 
 
 def _utf8(text: str) -> str:
