@@ -1,0 +1,1 @@
+"""Accuracy and tokens in other languages than English."""
