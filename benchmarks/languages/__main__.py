@@ -1,4 +1,4 @@
-"""Other languages than English: accuracy, unknown tokens and length of pieces, beside tf-idf on words and on characters.
+"""Other languages than English: accuracy, unknown tokens, length of pieces, beside tf-idf on words and on characters.
 
     python -m benchmarks.languages members --data ../shared/data/languages --tasks th-wisesight,yo-afrisenti
     python -m benchmarks.languages rivals --data ../shared/data/languages --tasks th-wisesight,yo-afrisenti
@@ -80,7 +80,10 @@ def _members(data: Path, task: str, arguments: argparse.Namespace) -> dict[str, 
         folder = Path(name)
         base = tinylm.pretrain(documents, output=folder / "base", members=2, **end)
         labelled = _write_rows(folder / "train.jsonl", train)
-        model = tinylm.finetune(base, labelled, output=folder / "model")
+        changes: dict[str, Any] = (
+            {"search": False, "steps": arguments.finetune_steps} if arguments.finetune_steps else {}
+        )
+        model = tinylm.finetune(base, labelled, output=folder / "model", **changes)
         predicted = [prediction.label for prediction in model.predict([text for text, _ in test])]
         tokenizer = load_tokenizer(base.members[0])
         records = [json.loads((member / "training.json").read_text(encoding="utf-8")) for member in base.members]
@@ -132,6 +135,9 @@ def main() -> None:
     parser.add_argument("--name", default="now", help="of this version of the package")
     parser.add_argument("--budget", default="3m", help="of a member")
     parser.add_argument("--steps", type=int, help="updates of a member, in place of the budget")
+    parser.add_argument(
+        "--finetune-steps", type=int, help="updates of fine-tuning, without a search, which takes longest"
+    )
     parser.add_argument("--rows", type=int, default=5000, help="training rows, and test rows, at most")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()

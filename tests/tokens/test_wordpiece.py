@@ -130,7 +130,7 @@ def test_bad_vocabularies(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"tokenizer\.json is no readable vocabulary"):
         load_tokenizer(path)
     path.write_text('{"model": {"type": "BPE", "vocab": {}, "merges": []}}')
-    with pytest.raises(InputError, match=r"tokenizer\.json is no WordPiece vocabulary"):
+    with pytest.raises(InputError, match=r"tokenizer\.json is no WordPiece or Unigram vocabulary"):
         load_tokenizer(path)
 
     def unreachable(*_):

@@ -41,6 +41,7 @@ from tinylm.text.known import as_written
 from tinylm.text.memory import Frame, task_in_memory, task_of_frame
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Task
+from tinylm.tokens.encoding import UNKNOWN, unknown_share
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.marks import recurring_marks
 from tinylm.tokens.wordpiece import Tokenizer
@@ -235,6 +236,11 @@ def continue_committee(
 def _tokenizers(members: Sequence[Path], task: Task, progress: Progress) -> list[Tokenizer]:
     """Their vocabularies, with a piece for each mark that recurs in the texts."""
     tokenizers = [load_tokenizer(member) for member in members]
+    if (unknown := unknown_share(tokenizers[0], task.train.texts)) > UNKNOWN:
+        progress.say(
+            f"warning: {unknown:.1%} of the tokens of {task.name} are [UNK] to the vocabulary of {members[0]}; "
+            "was the base pre-trained on another language?"
+        )
     if marks := recurring_marks(tokenizers[0], task.train.texts):
         progress.say(f"marks in the texts, each taken as one piece: {' '.join(marks)}")
         tokenizers = [tokenizer.extended(marks) for tokenizer in tokenizers]

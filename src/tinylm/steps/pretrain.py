@@ -29,6 +29,7 @@ from tinylm.text.corpus import Corpus, CorpusSource
 from tinylm.text.memory import Frame, corpus_source
 from tinylm.tokens.encoding import tokenise
 from tinylm.tokens.loading import load_tokenizer
+from tinylm.tokens.scripts import Accents, Case, require_choices
 from tinylm.tokens.token_file import TokenFile
 from tinylm.tokens.vocabulary import train_tokenizer
 from tinylm.tokens.wordpiece import Tokenizer
@@ -51,6 +52,10 @@ class Pretrain:
     """Shape of the members; several names, with commas between them, take turns."""
     vocabulary: Annotated[str | None, MEMBERS] = None
     """A vocabulary to use, such as bert-base-uncased, or a folder; trained on the corpus by default."""
+    case: Annotated[Case, MEMBERS] = "fold"
+    """Of a vocabulary that is trained: fold makes upper case lower, keep tells them apart."""
+    accents: Annotated[Accents, MEMBERS] = "keep"
+    """Of a vocabulary that is trained: strip takes accents, and vowel signs and tone marks too, from their letters."""
     settings: Annotated[PretrainSettings, PRETRAINING] = field(default_factory=PretrainSettings)
     """How to train."""
     objectives: Annotated[tuple[Callable[..., Any], ...], NO_FLAG] = ()
@@ -59,6 +64,11 @@ class Pretrain:
     def __post_init__(self) -> None:
         require_members(self.members)
         _ = self.shapes
+        require_choices(self.case, self.accents)
+        if self.vocabulary is not None and (self.case, self.accents) != (Pretrain.case, Pretrain.accents):
+            raise InputError(
+                f"{self.vocabulary} stays as it is; leave out --case and --accents, or --vocabulary to train one"
+            )
 
     @property
     def shapes(self) -> list[ModelConfig]:
@@ -78,6 +88,8 @@ class Pretrain:
             "vocabulary": self.vocabulary,
             "settings": asdict(self.settings),
         }
+        if self.vocabulary is None:
+            record |= {"case": self.case, "accents": self.accents}
         if self.objectives:
             record["objectives"] = [f"{made.__module__}.{made.__qualname__}" for made in self.objectives]
         return record
@@ -122,7 +134,8 @@ class Pretrain:
             return load_tokenizer(self.vocabulary, self.corpus.data_dir)
         kept = folder / f"vocabulary-{shape.vocab_size}"
         if not kept.is_dir():
-            tokenizer = train_tokenizer(corpus.documents(), shape.vocab_size, progress=progress)
+            documents, size = corpus.documents(), shape.vocab_size
+            tokenizer = train_tokenizer(documents, size, case=self.case, accents=self.accents, progress=progress)
             with new_folder(kept) as temporary:
                 tokenizer.save(temporary)
         return load_tokenizer(kept)
@@ -135,6 +148,8 @@ def pretrain(
     members: int = Pretrain.members,
     preset: str | Sequence[str] = Pretrain.preset,
     vocabulary: str | Path | None = None,
+    case: Case = Pretrain.case,
+    accents: Accents = Pretrain.accents,
     objectives: Sequence[Callable[..., Any]] = (),
     documents: int | None = None,
     text_column: str | None = None,
@@ -153,6 +168,8 @@ def pretrain(
         members: how many.
         preset: shape of the members, by name; several names take turns.
         vocabulary: a vocabulary to use, see `load_tokenizer`; trained on the corpus when None.
+        case: of a vocabulary that is trained, `fold` or `keep`.
+        accents: of a vocabulary that is trained, `keep` or `strip`; see `train_tokenizer`.
         objectives: further objectives.
         documents: how many documents to use, drawn by seed; all when None.
         text_column: the column of the text; found by the usual names when None.
@@ -172,6 +189,8 @@ def pretrain(
         members=members,
         preset=preset if isinstance(preset, str) else ",".join(preset),
         vocabulary=None if vocabulary is None else str(vocabulary),
+        case=case,
+        accents=accents,
         settings=changed(settings or PretrainSettings(), changes),
         objectives=tuple(objectives),
     )

@@ -38,9 +38,9 @@ def tfidf_svm(
 
     Of words and word pairs, or of 2 to 5 neighbouring characters within words, which are better where words take many
     forms or have no blanks between them. Which of them, whether function words are left out of English text, and how
-    strongly weights are regularised is chosen by three-fold cross-validation on the training texts, or on some of them
-    drawn by seed: what helps with topics ruins questions, whose class is "who" or "where". Where a label has fewer texts
-    than folds, it is all words, and C is 1.
+    strongly weights are regularised is chosen by three-fold cross-validation on the training texts, or on `SEARCH_TEXTS`
+    of them drawn by seed: what helps with topics ruins questions, whose class is "who" or "where". Where a label has
+    fewer texts than folds, it is all words, and C is 1.
 
     Args:
         train_texts: texts to learn from.
@@ -63,7 +63,7 @@ def fit_tfidf_svm(
     seed: int = 0,
     features: Sequence[Features] = ("words", "characters"),
 ) -> Any:
-    """The model of `tfidf_svm`, a scikit-learn pipeline from texts to classes; `features` are what it may choose from."""
+    """The model of `tfidf_svm`, a scikit-learn pipeline from texts to classes, with these features to choose from."""
     from sklearn.pipeline import make_pipeline  # noqa: PLC0415
 
     texts, labels = np.array(train_texts, dtype=object), np.asarray(train_labels)
@@ -151,7 +151,7 @@ def _is_english(texts: Sequence[str] | npt.NDArray[np.object_]) -> bool:
 def token_pattern() -> str:
     """Words of one letter or more, and marks such as `<h>`; scikit-learn's own pattern drops both.
 
-    Vowel signs and joiners belong to their words, which `\\w` parts at them.
+    Vowel signs and joiners are part of a word; to `re` they are no letters.
     """
     word = rf"[\w\u200c\u200d{''.join(_ranges_of_marks())}]+"
     return rf"</?\w+>|{word}"

@@ -21,7 +21,10 @@ from tinylm.tokens.wordpiece import Tokenizer
 BATCH = 1000
 """Documents encoded at once."""
 
-_FORMAT = 1
+UNKNOWN = 0.01
+"""Share of [UNK] among the tokens of a text from which on there is a warning."""
+
+_FORMAT = 2
 
 
 def tokenise(
@@ -55,7 +58,19 @@ def tokenise(
             raise InputError(
                 f"the disk of {folder.parent} is full; free some space, or set TINYLM_CACHE to another one"
             ) from error
-    return TokenFile.open(folder)
+    tokens = TokenFile.open(folder)
+    if tokens.meta.unknown_share > UNKNOWN:
+        progress.say(
+            f"warning: {tokens.meta.unknown_share:.1%} of the tokens of {corpus.name} are [UNK], as the vocabulary is "
+            "of other text; leave out --vocabulary, and one is trained on this"
+        )
+    return tokens
+
+
+def unknown_share(tokenizer: Tokenizer, texts: Sequence[str]) -> float:
+    """Share of [UNK] among the tokens of texts, or of some thousand of them evenly over all: 0 to 1."""
+    ids, _ = tokenizer.encode(texts[:: max(1, len(texts) // BATCH)])
+    return float(np.mean(ids == tokenizer.unk_id)) if len(ids) else 0.0
 
 
 def _encode(corpus: Corpus, tokenizer: Tokenizer, fingerprint: str, folder: Path, progress: Progress) -> None:
@@ -63,22 +78,36 @@ def _encode(corpus: Corpus, tokenizer: Tokenizer, fingerprint: str, folder: Path
     seen = SeenTexts()
     progress.start("tokenising", None, "documents")
     with TokenWriter(folder, tokenizer.vocab_size, tokenizer.sep_id) as writer:
-        for ids, offsets in _encoded_batches(_batches(seen.new(corpus.documents())), tokenizer):
+        batches = _counted(_batches(seen.new(corpus.documents())), writer)
+        for ids, offsets in _encoded_batches(batches, tokenizer):
             writer.add(ids, offsets)
             rate = writer.tokens / (time.monotonic() - began)
             progress.update(writer.documents, f"{rate:,.0f} tokens/s")
         if writer.documents == 0:
             raise InputError(f"{corpus.name} has no word that the vocabulary can read; give other text")
-        writer.finish(
+        begins = tokenizer.begins_word
+        meta = writer.finish(
             corpus=corpus.name,
             duplicates=seen.duplicates,
             pad_id=tokenizer.pad_id,
             cls_id=tokenizer.cls_id,
             fingerprint=fingerprint,
+            unknown=int(writer.counts[tokenizer.unk_id]),
+            words=None if begins is None else int(writer.counts[begins].sum()),
         )
     progress.finish()
-    left_out = f"{seen.duplicates:,} duplicates and {writer.unreadable:,} without a readable word left out"
-    progress.say(f"tokens: {writer.tokens:,} of {writer.documents:,} documents; {left_out}")
+    left_out = f"{meta.duplicates:,} duplicates and {meta.unreadable:,} without a readable word left out"
+    progress.say(f"tokens: {meta.tokens:,} of {meta.documents:,} documents; {left_out}")
+    of_words = "" if meta.words is None else f"{meta.pieces / meta.words:.2f} pieces a word, "
+    progress.say(
+        f"pieces: {meta.unknown_share:.2%} are [UNK], {of_words}{meta.characters / meta.pieces:.1f} characters a piece"
+    )
+
+
+def _counted(batches: Iterable[list[str]], writer: TokenWriter) -> Iterator[list[str]]:
+    for batch in batches:
+        writer.characters += sum(map(len, batch))
+        yield batch
 
 
 def _batches(documents: Iterator[str]) -> Iterator[list[str]]:

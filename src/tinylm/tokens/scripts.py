@@ -1,12 +1,12 @@
 """What trained vocabularies make of text of any script: how it is normalised, and where it is parted.
 
-Text is in NFC, its case is folded as `str.lower` does, and nothing else of it is lost: accents, vowel signs, tone marks,
-and the joiners of Persian and of Indic scripts are kept. Characters that are never seen go: controls, marks of direction
-and soft hyphens. A zero-width blank parts words as a blank does.
+Text is in NFC, its case is folded as `str.lower` does, and nothing else of it is lost: accents, vowel signs, tone
+marks, and the joiners of Persian and of Indic scripts are kept. Characters that are never seen go: controls, marks of
+direction and soft hyphens. A zero-width blank parts words as a blank does.
 """
 
 from math import log2
-from typing import Literal
+from typing import Literal, get_args
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
@@ -21,15 +21,25 @@ LONGEST_WORD = 100
 """Characters of a word to WordPiece; longer ones are parted, since it takes the cube of a word's length in time."""
 
 BITS_OF_A_WORD = 48.0
-"""Where what stands between blanks has more bits on average, the script has no blanks between words. Of 108 texts in 77
-languages those with blanks have 17 (Tuareg) to 43 (Malayalam), those without 55 (Chinese) to 294 (Tibetan): docs/LOG.md.
-"""
+"""Where what stands between blanks has more bits on average, the script has no blanks between words. Real texts with
+blanks have 43 at most (Malayalam), those without 55 (short Chinese reviews) to 294 (Tibetan): docs/LOG.md."""
 
 _UNSEEN = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
 _FINAL_SIGMA = r"Σ(?!\p{L})(?<=\p{L}Σ)"
-_WORD = r"[^\s\u200b\p{P}\p{S}]{1,%d}|[\p{P}\p{S}]" % LONGEST_WORD
+_WORD = rf"[^\s\u200b\p{{P}}\p{{S}}]{{1,{LONGEST_WORD}}}|[\p{{P}}\p{{S}}]"
 # The Tibetan mark between syllables is punctuation to Unicode.
-_RUN = r"\p{N}{1,%d}|(?:\u0f0b|[^\s\u200b\p{P}\p{S}\p{N}])+|[\p{P}\p{S}]" % LONGEST_WORD
+_RUN = r"\p{N}+|(?:\u0f0b|[^\s\u200b\p{P}\p{S}\p{N}])+|[\p{P}\p{S}]"
+
+
+def require_choices(case: str, accents: str) -> None:
+    """Refuse what is no choice.
+
+    Raises:
+        InputError: it is none.
+    """
+    for name, value, choices in (("case", case, get_args(Case)), ("accents", accents, get_args(Accents))):
+        if value not in choices:
+            raise InputError(f"{name} is {value!r}; give {' or '.join(choices)}")
 
 
 def normaliser(case: Case, accents: Accents, *, split_chinese: bool) -> normalizers.Normalizer:
@@ -39,13 +49,7 @@ def normaliser(case: Case, accents: Accents, *, split_chinese: bool) -> normaliz
         case: whether it is folded.
         accents: whether marks are taken from letters, as BERT's uncased vocabularies do; vowel signs are marks as well.
         split_chinese: whether a Chinese character is a word.
-
-    Raises:
-        InputError: one of them is no choice.
     """
-    for name, value, choices in (("case", case, ("fold", "keep")), ("accents", accents, ("keep", "strip"))):
-        if value not in choices:
-            raise InputError(f"{name} is {value!r}; give {' or '.join(choices)}")
     fold = case == "fold"
     bert = normalizers.BertNormalizer(
         clean_text=False, handle_chinese_chars=split_chinese, strip_accents=accents == "strip", lowercase=fold

@@ -36,6 +36,9 @@ class TokenMeta:
         cls_id: id of `[CLS]`.
         sep_id: id of `[SEP]`.
         fingerprint: of the corpus and the vocabulary.
+        characters: of the documents, blanks included.
+        unknown: ids that are `[UNK]`.
+        words: pieces that begin a word; None where the vocabulary knows no words.
     """
 
     corpus: str
@@ -49,6 +52,19 @@ class TokenMeta:
     cls_id: int
     sep_id: int
     fingerprint: str
+    characters: int = 0
+    unknown: int = 0
+    words: int | None = None
+
+    @property
+    def pieces(self) -> int:
+        """Ids in the file without the added `[SEP]`."""
+        return self.tokens - self.documents
+
+    @property
+    def unknown_share(self) -> float:
+        """Of the pieces, 0 to 1."""
+        return self.unknown / self.pieces
 
 
 @dataclass(frozen=True)
@@ -112,6 +128,12 @@ class TokenWriter:
         self.documents = 0
         self.tokens = 0
         self.unreadable = 0
+        self.characters = 0
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """How often each piece occurred so far, shape (vocab_size,)."""
+        return self._counts
 
     def __enter__(self) -> "TokenWriter":
         self._ids: BinaryIO = (self._folder / _IDS).open("wb")
@@ -135,7 +157,7 @@ class TokenWriter:
         self.documents += len(ends)
         self.tokens += len(ids) + len(ends)
 
-    def finish(self, **facts: Any) -> None:
+    def finish(self, **facts: Any) -> TokenMeta:
         """Write all but the ids; `facts` are the fields of `TokenMeta` that the writer does not know."""
         with (self._folder / _OFFSETS).open("wb") as file:
             header = {"descr": "<i8", "fortran_order": False, "shape": (self.documents + 1,)}
@@ -148,12 +170,14 @@ class TokenWriter:
             documents=self.documents,
             tokens=self.tokens,
             unreadable=self.unreadable,
+            characters=self.characters,
             entropy=entropy(self._counts),
             vocab_size=len(self._counts),
             sep_id=self._sep_id,
             **facts,
         )
         write_json(self._folder / _META, asdict(meta))
+        return meta
 
 
 def entropy(counts: npt.NDArray[np.int64]) -> float:

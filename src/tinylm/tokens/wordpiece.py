@@ -121,7 +121,7 @@ class Tokenizer:
         """For each token of a sequence, `[CLS]` and `[SEP]` left out: number of its word, first character, end."""
         encode = partial(self._backend.encode_batch, add_special_tokens=False)
         [encoding] = self._read([_utf8(text)], length - 2, encode)
-        # What is between blanks may be a sentence where a script has none: there a piece is what comes nearest to a word.
+        # Where a script has no blanks, a sentence may be one "word"; a piece comes nearest to what is meant.
         numbers = encoding.word_ids if self.begins_word is not None else range(len(encoding.ids))
         spans = zip(numbers, encoding.word_ids, encoding.offsets, strict=True)
         # A special token written in the text is a word by itself, and has no number.
