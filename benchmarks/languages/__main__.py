@@ -84,7 +84,7 @@ def _members(data: Path, task: str, arguments: argparse.Namespace) -> dict[str, 
             {"search": False, "steps": arguments.finetune_steps} if arguments.finetune_steps else {}
         )
         model = tinylm.finetune(base, labelled, output=folder / "model", **changes)
-        predicted = [prediction.label for prediction in model.predict([text for text, _ in test])]
+        predicted = model.predict([text for text, _ in test])
         tokenizer = load_tokenizer(base.members[0])
         records = [json.loads((member / "training.json").read_text(encoding="utf-8")) for member in base.members]
     return {

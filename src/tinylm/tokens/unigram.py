@@ -68,7 +68,8 @@ def train_unigram(
 
 def _weighed(pieces: Sequence[str], counts: dict[str, int]) -> list[tuple[str, float]]:
     taken = np.array([counts[piece] + 1.0 for piece in pieces[len(SPECIAL_TOKENS) :]])
-    scores = np.log(taken / taken.sum()).tolist()
+    # Few digits, so that what is read back is what was written.
+    scores = np.log(taken / taken.sum()).round(6).tolist()
     return [*((token, 0.0) for token in SPECIAL_TOKENS), *zip(pieces[len(SPECIAL_TOKENS) :], scores, strict=True)]
 
 
