@@ -55,6 +55,21 @@ def test_a_run_that_has_made_nothing_may_be_asked_for_otherwise(tmp_path):
     assert read_record(tmp_path) == {"corpus": "other.txt"}
 
 
+def test_a_vocabulary_from_before_there_was_a_choice_has_no_accents(tmp_path):
+    before = {"presets": ["bert-1"], "vocabulary": None}
+    claim(tmp_path, before, resume=False)
+    (tmp_path / "vocabulary-30000").mkdir()
+    claim(tmp_path, {**before, "case": "fold", "accents": "strip"}, resume=True)
+    with pytest.raises(InputError, match="accents was 'strip' and is now 'keep'; resume with what it was started with"):
+        claim(tmp_path, {**before, "case": "fold", "accents": "keep"}, resume=True)
+
+
+def test_a_vocabulary_that_was_given_leaves_no_choice(tmp_path):
+    given = {"presets": ["bert-1"], "vocabulary": "bert-base-uncased"}
+    claim(tmp_path, given, resume=False)
+    assert read_record(tmp_path) == given
+
+
 def test_a_folder_with_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("dear reader")
     with pytest.raises(InputError, match=r"holds something else \(thesis.tex\)"):

@@ -1,5 +1,6 @@
 """The Python interface, and the steps that it shares with the command line."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -208,6 +209,19 @@ def test_a_vocabulary_larger_than_the_text_can_give_is_said(desk, tmp_path):
 
     tinylm.pretrain(desk / "notes.txt", output=tmp_path / "base", progress=Listener(), **TINY)
     assert any("30,000 pieces requested" in line and "reached" in line for line in heard)
+
+
+def test_labels_in_another_language_than_the_base_are_warned_of(desk, tmp_path):
+    heard = Heard()
+    texts = [f"프린터 {row} 용지 걸림 {word}" for row in range(8) for word in ("printer", "login")]
+    write_csv(tmp_path / "labels.csv", [(text, text.split()[-1]) for text in texts])
+    tinylm.finetune(desk / "base", tmp_path / "labels.csv", members=1, progress=heard, **{**SHORT, "search": False})
+    (warning,) = [line for line in heard.said if line.startswith("warning: ")]
+    assert re.fullmatch(
+        r"warning: \d\d\.\d% of the tokens of .*labels\.csv are \[UNK\] to the vocabulary of .*member-0; "
+        r"was the base pre-trained on another language\?",
+        warning,
+    )
 
 
 def test_the_global_generator_is_not_read(desk, tmp_path):

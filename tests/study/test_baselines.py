@@ -1,3 +1,4 @@
+import re
 import sys
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinylm.core.errors import MissingExtraError
-from tinylm.study.baselines import choose, tfidf_svm
+from tinylm.study.baselines import choose, tfidf_svm, token_pattern
 
 AG_NEWS = Path(__file__).resolve().parents[3] / "shared" / "data" / "ag_news"
 
@@ -34,6 +35,30 @@ def test_tfidf_leaves_stop_words_out_where_they_mislead():
     texts = [" ".join([*generator.choice(function_words, 12), generator.choice(topics[i % 2])]) for i in range(60)]
     chosen = choose(np.array(texts, dtype=object), np.arange(60) % 2, 0)
     assert chosen["stop_words"] == "english"
+
+
+def test_tfidf_takes_characters_where_there_are_no_blanks():
+    generator = np.random.default_rng(0)
+    topics = [("猫咪", "小狗", "老虎"), ("股票", "银行", "利润")]
+    fill = [chr(0x4E00 + i) for i in range(300)]
+    words = ["".join([*generator.choice(fill, 6), generator.choice(topics[i % 2])]) for i in range(80)]
+    texts = np.array(["".join([word, *generator.choice(fill, 6)]) for word in words], dtype=object)
+    assert choose(texts, np.arange(80) % 2, 0)["features"] == "characters"
+    assert choose(texts, np.arange(80) % 2, 0, ["words"])["features"] == "words"
+
+
+def test_tfidf_leaves_words_of_other_languages_in():
+    """English function words that mean something elsewhere: German "die" and "war", Dutch "of", "me" and "we"."""
+    generator = np.random.default_rng(0)
+    fill = ["katze", "haus", "baum", "straße", "himmel", "wasser", "garten", "fenster", "schule"]
+    misleading = [" ".join([*generator.choice(fill, 8), generator.choice(["of", "me"])]) for _ in range(30)]
+    texts = np.array([f"{text} {('tor', 'bank')[i % 2]}" for i, text in enumerate(misleading)], dtype=object)
+    assert choose(texts, np.arange(30) % 2, 0, ["words"])["stop_words"] is None
+
+
+def test_words_keep_their_vowel_signs_and_joiners():
+    words = ["प्रिंटर", "किताब", "می\u200cخواهم", "เครื่องพิมพ์", "<h>", "a", "straße", "e\u0301te\u0301"]
+    assert re.findall(token_pattern(), " ".join(words)) == words
 
 
 def test_tfidf_with_fewer_texts_of_a_label_than_folds_still_learns():

@@ -214,5 +214,7 @@ def test_choices_that_are_none_are_refused():
         Pretrain(corpus=CorpusSource("x"), case="upper")
     with pytest.raises(InputError, match="accents is 'drop'; give keep or strip"):
         Pretrain(corpus=CorpusSource("x"), accents="drop")
-    with pytest.raises(InputError, match="bert-base-uncased stays as it is; leave out --case and --accents"):
+    with pytest.raises(
+        InputError, match="the vocabulary bert-base-uncased stays as it is; leave out --case and --accents"
+    ):
         Pretrain(corpus=CorpusSource("x"), vocabulary="bert-base-uncased", accents="strip")

@@ -92,7 +92,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         if isinstance(record.get(key), dict):
             record[key] = with_current_names(record[key])
     # A vocabulary that was trained before there was a choice lost its accents.
-    if "presets" in record and record.get("vocabulary") is None:
+    if "presets" in record and record.get("vocabulary", "") is None:
         record = {"case": "fold", "accents": "strip", **record}
     # What was fine-tuned before there were bigrams and a search has had neither.
     if "task" in record and isinstance(record.get("settings"), dict):

@@ -67,7 +67,8 @@ class Pretrain:
         require_choices(self.case, self.accents)
         if self.vocabulary is not None and (self.case, self.accents) != (Pretrain.case, Pretrain.accents):
             raise InputError(
-                f"{self.vocabulary} stays as it is; leave out --case and --accents, or --vocabulary to train one"
+                f"the vocabulary {self.vocabulary} stays as it is; leave out --case and --accents, or --vocabulary to "
+                "train one"
             )
 
     @property
