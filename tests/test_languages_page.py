@@ -19,9 +19,10 @@ def test_the_commands_run_on_text_in_vietnamese(tmp_path, monkeypatch):
     texts = [f"{word} {other}" for word in words[:8] for other in words[8:14]]
     Path("notes.txt").write_text("\n".join(texts), encoding="utf-8")
     write_csv(Path("labels.csv"), [(text, text.split()[0]) for text in texts])
-    train, predict = [shlex.split(line)[1:] for line in PAGE.splitlines() if line.startswith("tinylm ")]
+    block = re.search(r"```console\n(.*?)```", PAGE, re.DOTALL)[1]
+    train, predict = [shlex.split(line)[1:] for line in block.splitlines()]
     place = train.index("--budget")
-    short = ["--steps", "2", "--preset", "bert-1-w128", "--members", "1", *FINETUNE, "--no-finetune.search"]
+    short = ["--steps", "2", "--preset", "bert-1-w128", "--members", "1", *FINETUNE, "--finetune.no-search"]
     ran = call(*train[:place], *short, *train[place + 2 :])
     assert ran.code == 0, ran.err
     assert re.search(

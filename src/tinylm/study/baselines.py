@@ -38,9 +38,9 @@ def tfidf_svm(
 
     Of words and word pairs, or of 2 to 5 neighbouring characters within words, which are better where words take many
     forms or have no blanks between them. Which of them, whether function words are left out of English text, and how
-    strongly weights are regularised is chosen by three-fold cross-validation on the training texts, or on `SEARCH_TEXTS`
-    of them drawn by seed: what helps with topics ruins questions, whose class is "who" or "where". Where a label has
-    fewer texts than folds, it is all words, and C is 1.
+    strongly weights are regularised is chosen by three-fold cross-validation on the training texts, or on
+    `SEARCH_TEXTS` of them drawn by seed: what helps with topics ruins questions, whose class is "who" or "where". Where
+    a label has fewer texts than folds, it is all words, and C is 1.
 
     Args:
         train_texts: texts to learn from.

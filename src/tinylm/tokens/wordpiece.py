@@ -122,10 +122,11 @@ class Tokenizer:
         encode = partial(self._backend.encode_batch, add_special_tokens=False)
         [encoding] = self._read([_utf8(text)], length - 2, encode)
         # Where a script has no blanks, a sentence may be one "word"; a piece comes nearest to what is meant.
-        numbers = encoding.word_ids if self.begins_word is not None else range(len(encoding.ids))
-        spans = zip(numbers, encoding.word_ids, encoding.offsets, strict=True)
+        by_piece = self.begins_word is None
+        spans = enumerate(zip(encoding.word_ids, encoding.offsets, strict=True))
         # A special token written in the text is a word by itself, and has no number.
-        return [(-1 if word is None else number, *span) for number, word, span in spans][: length - 2]
+        numbered = [(-1 if word is None else i if by_piece else word, *span) for i, (word, span) in spans]
+        return numbered[: length - 2]
 
     def piece(self, index: int) -> str:
         """The piece that has an id, as it stands in the vocabulary: `##ing`."""
