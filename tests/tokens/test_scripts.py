@@ -172,7 +172,7 @@ def test_two_processes_train_the_same_unigram_pieces():
         "import sys\n"
         "import numpy as np\n"
         "from tinylm.tokens.vocabulary import train_tokenizer\n"
-        "drawn = np.minimum(np.random.default_rng(0).zipf(1.3, 9000), 500) + 0x4E00\n"
+        "drawn = np.minimum(np.random.default_rng(0).zipf(1.3, 9000), 500) + 0xAC00\n"
         "texts = [''.join(map(chr, part)) for part in np.array_split(drawn, 300)]\n"
         "tokenizer = train_tokenizer(texts, 900)\n"
         "assert tokenizer.begins_word is None\n"

@@ -42,7 +42,7 @@ def require_choices(case: str, accents: str) -> None:
             raise InputError(f"{name} is {value!r}; give {' or '.join(choices)}")
 
 
-def normaliser(case: Case, accents: Accents, *, split_chinese: bool) -> normalizers.Normalizer:
+def normaliser(case: Case, accents: Accents, *, split_chinese: bool = True) -> normalizers.Normalizer:
     """How text is normalised before it is parted.
 
     Args:
@@ -90,7 +90,7 @@ def bits_of_a_word(counts: dict[str, int]) -> float:
 def wordpiece_backend(vocabulary: dict[str, int], case: Case, accents: Accents) -> tokenizers.Tokenizer:
     """A trained WordPiece vocabulary, ids by piece."""
     backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    backend.normalizer, backend.pre_tokenizer = normaliser(case, accents, split_chinese=True), words()
+    backend.normalizer, backend.pre_tokenizer = normaliser(case, accents), words()
     backend.decoder = decoders.WordPiece()
     backend.add_special_tokens([token for token in SPECIAL_TOKENS if token in vocabulary])
     return backend
@@ -99,7 +99,8 @@ def wordpiece_backend(vocabulary: dict[str, int], case: Case, accents: Accents) 
 def unigram_backend(pieces: list[tuple[str, float]], case: Case, accents: Accents) -> tokenizers.Tokenizer:
     """A trained Unigram vocabulary: pieces and the logarithm of their share, special tokens first."""
     backend = tokenizers.Tokenizer(models.Unigram(pieces, unk_id=SPECIAL_TOKENS.index("[UNK]")))
-    backend.normalizer, backend.pre_tokenizer = normaliser(case, accents, split_chinese=False), runs()
+    # A Chinese character says as much as a short word: pieces of several are too rare to be learnt (docs/LOG.md).
+    backend.normalizer, backend.pre_tokenizer = normaliser(case, accents), runs()
     backend.decoder = decoders.Fuse()
     backend.add_special_tokens([*SPECIAL_TOKENS])
     return backend

@@ -43,7 +43,7 @@ def train_unigram(
         accents: see `scripts.normaliser`.
     """
     merging = tokenizers.Tokenizer(models.BPE(unk_token="[UNK]"))
-    merging.normalizer, merging.pre_tokenizer = normaliser(case, accents, split_chinese=False), runs()
+    merging.normalizer, merging.pre_tokenizer = normaliser(case, accents), runs()
     trainer = trainers.BpeTrainer(
         vocab_size=round(vocab_size * _SURPLUS),
         min_frequency=MIN_FREQUENCY,
