@@ -145,6 +145,7 @@ def evaluate(model: Path, task: Annotated[TaskSource, TASK], *, json_output: _Js
     committee = load(model, threads=os.cpu_count() or 1)
     examples = examples_to_evaluate(model, committee.labels, task, None)
     measured = evaluate_committee(committee, examples)
+    _say_not_read(committee, measured.truncated, len(examples))
     if json_output:
         out.print_json(data=measured.as_json(committee.labels))
     else:
@@ -175,11 +176,14 @@ def predict(
     if texts and file is not None:
         raise InputError("texts are given both as arguments and in a file; give one of them")
     committee = load(model)
+    read, truncated = 0, 0
     for block in blocks(texts, file, text_column, err):
         for text, prediction in zip(block, committee.predictions(block), strict=True):
             line = _json(prediction) if json_output else _line(text, prediction)
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
+            read, truncated = read + 1, truncated + prediction.truncated
+    _say_not_read(committee, truncated, read)
 
 
 def embed(
@@ -269,6 +273,12 @@ def serve(
     )
 
 
+def _say_not_read(committee: "Classifier", truncated: int, texts: int) -> None:
+    sentence = committee.not_read(truncated, texts)
+    if sentence:
+        err.print(sentence)
+
+
 def _line(text: str, prediction: "Prediction") -> str:
     return "\t".join((prediction.label, f"{prediction.probability:.3f}", " ".join(text.split())))
 
@@ -286,6 +296,7 @@ def _evaluate_and_compare(
     from tinylm.study.comparison import rows_table
 
     measured = evaluate_committee(committee, task.test)
+    _say_not_read(committee, measured.truncated, len(task.test))
     rows = []
     if compare:
         base = open_base(step.base).first(len(committee))

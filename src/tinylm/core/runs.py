@@ -91,9 +91,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     for key in _SETTINGS:
         if isinstance(record.get(key), dict):
             record[key] = with_current_names(record[key])
-    # What was fine-tuned before there were bigrams and a search has had neither.
+    # What was fine-tuned before there were bigrams, a search and windows has had none of them.
     if "task" in record and isinstance(record.get("settings"), dict):
-        record["settings"] = {"bigrams": False, "search": False, **record["settings"]}
+        record["settings"] = {"bigrams": False, "search": False, "long": "truncate", **record["settings"]}
     return record
 
 

@@ -38,6 +38,7 @@ from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Task
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.marks import recurring_marks
+from tinylm.tokens.windows import MOST_WINDOWS, Long, count_longer, not_read
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.settings import FinetuneSettings
 
@@ -178,6 +179,7 @@ def finetune_committee(
     if marks := recurring_marks(tokenizers[0], task.train.texts):
         progress.say(f"marks in the texts, each taken as one piece: {' '.join(marks)}")
         tokenizers = [tokenizer.extended(marks) for tokenizer in tokenizers]
+    _say_what_is_read(shape_of(starts[0]).positions, tokenizers[0], task, settings.long, progress)
     kinds, voting, ngrams = IN_TURN, Voting(vote), None
     if settings.search and members_differ(settings):
         mix = search_mix(folder, starts, tokenizers, task, settings, vote, progress)
@@ -192,9 +194,24 @@ def finetune_committee(
     run_side_by_side(what, "members", jobs, progress, short=is_short(settings, len(task.train), len(jobs)))
     # One that is there was fitted to the same labels: a run that is resumed has the same record.
     if ngrams is not None and not (folder / NGRAMS).is_file():
-        fit_ngram_classifier(shape_of(starts[0]), tokenizers[0], task, ngrams, settings.seed).save(folder)
-    write_committee(folder, member_names(len(members)), task.labels, voting)
+        fit_ngram_classifier(shape_of(starts[0]), tokenizers[0], task, ngrams, settings.seed, settings.long).save(
+            folder
+        )
+    write_committee(folder, member_names(len(members)), task.labels, voting, settings.long)
     return load(folder)
+
+
+def _say_what_is_read(length: int, tokenizer: Tokenizer, task: Task, long: Long, progress: Progress) -> None:
+    longer, texts = count_longer(task.train.texts, tokenizer, length - 2), len(task.train)
+    if long == "truncate":
+        read = not_read(longer, texts, length, long)
+    else:
+        if longer:
+            progress.say(f"{longer:,} of {texts:,} texts are longer than {length} tokens, and are read in windows")
+        cut = count_longer(task.train.texts, tokenizer, MOST_WINDOWS * (length - 2))
+        read = not_read(cut, texts, length, long)
+    if read:
+        progress.say(read)
 
 
 def _finetune(

@@ -75,7 +75,15 @@ def search_mix(
     ]
     shape = shape_of(starts[0])
     by_ngrams: list[Job[Any]] = [
-        partial(score_held_out, shape, tokenizers[0], task, held_out_by(task, settings.seed, split), settings.seed)
+        partial(
+            score_held_out,
+            shape,
+            tokenizers[0],
+            task,
+            held_out_by(task, settings.seed, split),
+            settings.seed,
+            settings.long,
+        )
         for split in range(splits)
     ]
     short = is_short(settings, len(task.train), len(jobs))

@@ -99,14 +99,21 @@ class Tokenizer:
             The ids of all texts one after another, int32, and offsets, int64, shape (n + 1,): text i is
             `ids[offsets[i]:offsets[i + 1]]`.
         """
-        rows = self._encode(list(texts), max_length)
+        rows = [encoding.ids[:max_length] for encoding in self._encode(texts, max_length)]
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         return np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int32, count=offsets[-1]), offsets
 
+    def encode_rows(self, texts: Sequence[str], max_length: int) -> tuple[list[list[int]], list[bool]]:
+        """The first `max_length` ids of each text, as `encode` finds them, and whether the text goes on after them."""
+        found = [encoding.ids for encoding in self._encode(texts, max_length)]
+        most = CHARACTERS_PER_TOKEN * max_length
+        truncated = [len(ids) > max_length or len(text) > most for ids, text in zip(found, texts, strict=True)]
+        return [ids[:max_length] for ids in found], truncated
+
     def encode_sequences(self, texts: Sequence[str], length: int) -> list[list[int]]:
         """`[CLS]`, the first tokens of each text, `[SEP]`: at most `length` ids each."""
-        return [[self.cls_id, *ids, self.sep_id] for ids in self._encode(list(texts), length - 2)]
+        return [[self.cls_id, *ids, self.sep_id] for ids in self.encode_rows(texts, length - 2)[0]]
 
     def word_spans(self, text: str, length: int) -> list[tuple[int, int, int]]:
         """For each token of a sequence, `[CLS]` and `[SEP]` left out: number of its word, first character, end."""
@@ -119,14 +126,13 @@ class Tokenizer:
         """The piece that has an id, as it stands in the vocabulary: `##ing`."""
         return str(self._backend.id_to_token(index))
 
-    def _encode(self, texts: list[str], max_length: int | None) -> list[list[int]]:
-        if max_length is not None:
-            texts = [text[: CHARACTERS_PER_TOKEN * max_length] for text in texts]
+    def _encode(self, texts: Sequence[str], max_length: int | None) -> list[tokenizers.Encoding]:
+        end = None if max_length is None else CHARACTERS_PER_TOKEN * max_length
+        texts = [text[:end] for text in texts]
         try:
-            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+            return self._backend.encode_batch_fast(texts, add_special_tokens=False)
         except (TypeError, UnicodeEncodeError):
-            encodings = self._backend.encode_batch_fast([_utf8(text) for text in texts], add_special_tokens=False)
-        return [encoding.ids[:max_length] for encoding in encodings]
+            return self._backend.encode_batch_fast([_utf8(text) for text in texts], add_special_tokens=False)
 
     def normalised(self, text: str) -> str:
         """A text as it is before it is parted into words: in lower case, perhaps."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from cyclopts import Parameter
 
 from tinylm.core.errors import InputError
+from tinylm.tokens.windows import Long
 from tinylm.train.schedule import seconds_of
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -159,6 +160,9 @@ class FinetuneSettings(ClassificationSettings):
     search: Annotated[bool, Parameter(negative="no-search")] = True
     """Choose from held-out labels of the task which kinds of member there are, and calibrate their vote; otherwise they
     take turns."""
+    long: Long = "windows"
+    """What to do with texts that are longer than what members read at once, 128 tokens: read all of a text in windows
+    of that, and average what is said of them; or truncate it."""
     label_smoothing: float = 0.1
     """Share of the target given to all classes alike (Szegedy et al., 2016, section 7)."""
     head_lr_multiplier: float = 5.0
