@@ -44,7 +44,9 @@ def test_truncation_is_announced_and_windows_are_the_default(desk):
         assert len(predicted.out.splitlines()) == 60
         measured = call("evaluate", desk / name, desk / "more.csv", "--json")
         assert (measured.code, measured.err, json.loads(measured.out)["truncated"]) == (0, "", 0)
-        answers = [json.loads(line) for line in call("predict", desk / name, "--json", "x " * 200, "x").out.splitlines()]
+        answers = [
+            json.loads(line) for line in call("predict", desk / name, "--json", "x " * 200, "x").out.splitlines()
+        ]
         assert [one["truncated"] for one in answers] == [name == "cut", False]
 
     resumed = finetune(desk, "cut", "--resume")

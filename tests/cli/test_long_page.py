@@ -40,6 +40,7 @@ def test_the_page_does_what_it_says(desk, capsys):
     assert re.search(r"\d+ of 48 texts are longer than 128 tokens, and are read in windows", windows)
     assert predicted.strip() == re.search(r"^    (20 of 60 .*)$", PAGE, re.MULTILINE)[1]
     assert predicted.partition("; ")[2].strip() in quick
-    exec(*blocks("python"), {})
+    (code,) = blocks("python")
+    exec(code, {})
     printed = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [(int(tokens) > 600, truncated) for _, tokens, truncated in printed] == [(True, "False"), (False, "False")]

@@ -208,7 +208,9 @@ class Classifier:
         if len(windows.rows[0]) == 1:
             return self._to_predictions(windows, self._forward(windows, (0,)))
         order = np.argsort(windows.lengths, kind="stable")
-        parts = [self._forward(windows, batch) for batch in batches_by_length(order, windows.lengths, self._batch_tokens)]
+        parts = [
+            self._forward(windows, batch) for batch in batches_by_length(order, windows.lengths, self._batch_tokens)
+        ]
         return self._to_predictions(windows, _in_order(parts, np.argsort(order)))
 
     def _forward(self, windows: Windows, chosen: Iterable[int]) -> Outputs[Array]:
