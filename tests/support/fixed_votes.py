@@ -20,4 +20,5 @@ class FixedVotes:
         labels = tuple(map(str, range(self._votes.shape[2])))
         ngrams = None if self._ngrams is None else self._ngrams[: len(texts)]
         votes = self.votes(texts)
-        return Predictions(labels, vote(votes, self.voting, ngrams), votes, np.zeros(len(texts), int), ngrams)
+        none = np.zeros(len(texts), int)
+        return Predictions(labels, vote(votes, self.voting, ngrams), votes, none, none.astype(bool), ngrams)

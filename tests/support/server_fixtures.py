@@ -53,7 +53,7 @@ class FakeClassifier:
             raise RuntimeError("a fault")
         votes = np.stack([self._votes(text) for text in texts], axis=1).astype(np.float32)
         tokens = np.array([len(text.split()) + 2 for text in texts])
-        return Predictions(self.labels, votes.mean(0), votes, tokens)
+        return Predictions(self.labels, votes.mean(0), votes, tokens, np.zeros(len(texts), bool))
 
     def explain(self, text: str) -> Explanation:
         found = [match.span() for match in re.finditer(r"\S+", text)]

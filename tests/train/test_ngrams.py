@@ -46,7 +46,7 @@ def task(documents):
 
 @pytest.fixture(scope="module")
 def fitted(task, tokenizer):
-    return ngrams.fit_ngram_classifier(SHAPE, tokenizer, task, VOTE, 0)
+    return ngrams.fit_ngram_classifier(SHAPE, tokenizer, task, VOTE, 0, "truncate")
 
 
 def batch_of(texts, tokenizer, length=32):
@@ -130,25 +130,27 @@ def test_order_of_neighbours_is_learnt(task, member, fitted, tokenizer):
 
 def test_held_out_texts_are_scored_and_not_learnt(task, tokenizer):
     held_out = np.arange(len(task.train)) % 5 == 0
-    scores = ngrams.score_held_out(SHAPE, tokenizer, task, held_out, 0, Silent())
+    scores = ngrams.score_held_out(SHAPE, tokenizer, task, held_out, 0, "truncate", Silent())
     assert scores.shape == (len(ngrams.NGRAM_C), 30, 3)
     wrong = task.train.labels.copy()
     wrong[held_out] = (wrong[held_out] + 1) % 3
     other = Task(task.name, task.labels, Examples(task.train.texts, wrong), task.test, "")
-    np.testing.assert_array_equal(scores, ngrams.score_held_out(SHAPE, tokenizer, other, held_out, 0, Silent()))
+    np.testing.assert_array_equal(
+        scores, ngrams.score_held_out(SHAPE, tokenizer, other, held_out, 0, "truncate", Silent())
+    )
 
 
 def test_a_class_without_examples_is_improbable(task, tokenizer):
     held_out = (np.arange(len(task.train)) % 5 == 0) | (task.train.labels == 2)
-    scores = ngrams.score_held_out(SHAPE, tokenizer, task, held_out, 0, Silent())
+    scores = ngrams.score_held_out(SHAPE, tokenizer, task, held_out, 0, "truncate", Silent())
     assert (scores[..., 2] == -1).all()
 
 
 def test_two_classes_and_texts_without_a_word(member, documents, tokenizer):
-    two = ngrams.fit_ngram_classifier(SHAPE, tokenizer, task_of(documents[:60], 2), VOTE, 0)
+    two = ngrams.fit_ngram_classifier(SHAPE, tokenizer, task_of(documents[:60], 2), VOTE, 0, "truncate")
     np.testing.assert_allclose(two.bias[0], -two.bias[1])
     nothing = Task("x", ("a", "b"), Examples(("", "", "", ""), np.array([0, 1, 0, 1])), task_of([]).test, "")
-    silent = ngrams.fit_ngram_classifier(SHAPE, tokenizer, nothing, VOTE, 0)
+    silent = ngrams.fit_ngram_classifier(SHAPE, tokenizer, nothing, VOTE, 0, "truncate")
     for classifier in (two, silent):
         # The member has three classes, and what it says is not looked at.
         found = NumpyBackend([fold_member(member)], Voting("probability"), 1, None).forward(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 from rich.console import Console
 
-from tinylm.cli.labelled_file import label_file
+from tinylm.cli.labelled_file import label_file, label_texts, say_not_read
 from tinylm.core.errors import InputError
 from tinylm.core.terminal import TerminalProgress
 from tinylm.serving.limits import Limits
@@ -152,6 +152,7 @@ def evaluate(
     committee = load(model, threads=os.cpu_count() or 1)
     examples = examples_to_evaluate(model, committee.labels, task, None)
     measured = evaluate_committee(committee, examples)
+    say_not_read(committee, measured.truncated, len(examples), err)
     if json_output:
         out.print_json(data=measured.as_json(committee.labels))
     else:
@@ -183,8 +184,6 @@ def predict(
         encoding: of a file that is text, such as cp1252 or utf-16.
         json_output: print one JSON object a text, with its row, the probability of each label and the disagreement.
     """
-    from tinylm.runtime.loading import load
-
     if texts and file is not None:
         raise InputError("texts are given both as arguments and in a file; give one of them")
     if output is not None and (file is None or json_output):
@@ -193,10 +192,7 @@ def predict(
     if file is not None:
         predicted = label_file(model, file, output, text_column, encoding, err)
     else:
-        committee = load(model)
-        predicted = (
-            (t, p) for block in blocks(texts, err) for t, p in zip(block, committee.predictions(block), strict=True)
-        )
+        predicted = label_texts(model, blocks(texts, err), err)
     for row, (text, prediction) in enumerate(predicted, start=1):
         sys.stdout.write((_json(row, text, prediction) if json_output else _line(text, prediction)) + "\n")
         sys.stdout.flush()
@@ -306,6 +302,7 @@ def _evaluate_and_compare(
     from tinylm.study.comparison import rows_table
 
     measured = evaluate_committee(committee, task.test)
+    say_not_read(committee, measured.truncated, len(task.test), err)
     rows = []
     if compare and step.base is not None:
         base = open_base(step.base).first(len(committee))

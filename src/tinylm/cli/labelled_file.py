@@ -1,6 +1,6 @@
-"""`tinylm predict --file`: the texts of a file on all cores, printed, or written beside the columns they came with."""
+"""What `tinylm predict` labels: texts as they come, or those of a file, on all cores, printed or written as a table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,32 @@ from tinylm.text.tables import Table
 from tinylm.text.written import new_table, require_writable
 
 if TYPE_CHECKING:
+    from tinylm.runtime.classifier import Classifier
     from tinylm.runtime.predictions import Prediction
 
 _ADDED = ("label", "probability", "disagreement")
 _DIGITS = 6
 """Of probabilities and disagreement in a table."""
+
+
+def label_texts(model: Path, blocks: Iterable[Sequence[str]], err: Console) -> "Iterator[tuple[str, Prediction]]":
+    """Label texts as they come; `err` receives how many of them are not read whole."""
+    from tinylm.runtime.loading import load
+
+    committee = load(model)
+    read, truncated = 0, 0
+    for block in blocks:
+        for text, prediction in zip(block, committee.predictions(block), strict=True):
+            yield text, prediction
+            read, truncated = read + 1, truncated + prediction.truncated
+    say_not_read(committee, truncated, read, err)
+
+
+def say_not_read(committee: "Classifier", truncated: int, texts: int, err: Console) -> None:
+    """Say that so many of the texts are longer than what is read of them, where any is."""
+    sentence = committee.not_read(truncated, texts)
+    if sentence:
+        err.print(sentence)
 
 
 def label_file(
@@ -33,7 +54,7 @@ def label_file(
         output: the table to write; nothing is yielded then.
         text_column: found by the usual names when None.
         encoding: of a file that is text.
-        err: receives what was written.
+        err: receives what was written, and how many texts are not read whole.
 
     Yields:
         Each text with its prediction, in the order of the file.
@@ -47,10 +68,10 @@ def label_file(
     table = open_table(file, encoding)
     column = column_to_label(table, text_column)
     if output is None:
-        yield from ((text, prediction) for text, _, prediction in _predicted(model, table, column, [column]))
+        yield from ((text, prediction) for text, _, prediction in _predicted(model, table, column, [column], err))
         return
     names = _names(table)
-    rows = (_labelled(record, names, p) for _, record, p in _predicted(model, table, column, None))
+    rows = (_labelled(record, names, p) for _, record, p in _predicted(model, table, column, None, err))
     count = 0
     with new_table(output, [*table.columns(), *names], table) as write:
         while block := list(islice(rows, 1000)):
@@ -62,11 +83,13 @@ def label_file(
 
 
 def _predicted(
-    model: Path, table: Table, column: str, columns: Sequence[str] | None
+    model: Path, table: Table, column: str, columns: Sequence[str] | None, err: Console
 ) -> "Iterator[tuple[str, dict[str, Any], Prediction]]":
     """Texts with their rows and predictions."""
+    from tinylm.runtime.loading import load
     from tinylm.runtime.pool import BLOCK, predict_blocks
 
+    count, truncated = 0, 0
     read: list[list[tuple[str, dict[str, Any]]]] = []
 
     def texts() -> Iterator[list[str]]:
@@ -78,6 +101,9 @@ def _predicted(
     for predictions in predict_blocks(model, texts()):
         for (text, record), prediction in zip(read.pop(0), predictions.one_by_one(), strict=True):
             yield text, record, prediction
+            count, truncated = count + 1, truncated + prediction.truncated
+    if truncated:
+        say_not_read(load(model), truncated, count, err)
 
 
 def _names(table: Table) -> list[str]:

@@ -4,10 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 from tinylm.committee.voting import Voting
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_json
+from tinylm.tokens.windows import Long
 
 COMMITTEE = "committee.json"
 SEARCH = "search.json"
@@ -22,11 +24,13 @@ class CommitteeFile:
         members: names of their folders.
         labels: names of the classes.
         voting: how they vote.
+        long: what they do with long texts.
     """
 
     members: tuple[str, ...]
     labels: tuple[str, ...]
     voting: Voting
+    long: Long
 
 
 def member_names(count: int) -> list[str]:
@@ -34,9 +38,11 @@ def member_names(count: int) -> list[str]:
     return [f"member-{index}" for index in range(count)]
 
 
-def write_committee(folder: Path, members: Sequence[str], labels: Sequence[str], voting: Voting) -> None:
+def write_committee(
+    folder: Path, members: Sequence[str], labels: Sequence[str], voting: Voting, long: Long = "truncate"
+) -> None:
     """Write the `committee.json` that makes a folder of members a committee."""
-    write_json(folder / COMMITTEE, {"members": list(members), "labels": list(labels), **asdict(voting)})
+    write_json(folder / COMMITTEE, {"members": list(members), "labels": list(labels), **asdict(voting), "long": long})
 
 
 def read_committee(folder: Path) -> CommitteeFile:
@@ -53,8 +59,10 @@ def read_committee(folder: Path) -> CommitteeFile:
         # Older committees have neither a temperature nor n-grams.
         voting = Voting(stored["vote"], stored.get("temperature", 1.0), stored.get("ngram_weight", 0.0))
         is_known = voting.vote in ("probability", "logit") and voting.temperature > 0 and 0 <= voting.ngram_weight <= 1
-        if are_names and is_known:
-            return CommitteeFile(tuple(stored["members"]), tuple(stored["labels"]), voting)
+        # ... and read the beginning of a text.
+        long = stored.get("long", "truncate")
+        if are_names and is_known and long in get_args(Long):
+            return CommitteeFile(tuple(stored["members"]), tuple(stored["labels"]), voting, long)
     except (ValueError, KeyError, TypeError):
         pass
     raise InputError(f"{path} does not describe a committee; train or copy the model again")

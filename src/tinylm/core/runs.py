@@ -94,9 +94,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     # A vocabulary that was trained before there was a choice lost its accents.
     if "presets" in record and record.get("vocabulary", "") is None:
         record = {"case": "fold", "accents": "strip", **record}
-    # What was fine-tuned before there were bigrams and a search has had neither.
+    # What was fine-tuned before there were bigrams, a search and windows has had none of them.
     if "task" in record and isinstance(record.get("settings"), dict):
-        record["settings"] = {"bigrams": False, "search": False, **record["settings"]}
+        record["settings"] = {"bigrams": False, "search": False, "long": "truncate", **record["settings"]}
     # What was read before there was a choice.
     if isinstance(record.get("task_source"), dict):
         record["task_source"] = {"encoding": "utf-8", "rare": "keep", **record["task_source"]}

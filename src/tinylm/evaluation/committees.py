@@ -26,6 +26,8 @@ class CommitteeEvaluation:
     """Mean mutual information between member and prediction, in nats."""
     ngrams: float | None = None
     """Accuracy of the linear n-gram classifier, 0 to 1, if there is one."""
+    truncated: int = 0
+    """Texts that go on after what was read of them."""
 
     @property
     def members_alone(self) -> float:
@@ -75,6 +77,7 @@ class CommitteeEvaluation:
             "accuracy_by_size": [asdict(size) for size in self.sizes],
             "disagreement": self.disagreement,
             "ngrams": self.ngrams,
+            "truncated": self.truncated,
             "worst_pairs": [
                 {"true": labels[p.true], "predicted": labels[p.predicted], "count": p.count} for p in vote.worst_pairs
             ],
@@ -91,4 +94,5 @@ def evaluate_committee(committee: Classifier, examples: Examples) -> CommitteeEv
         sizes=tuple(voting.accuracy_by_size(votes, examples.labels, committee.voting.vote)),
         disagreement=float(voting.disagreement(votes).mean()),
         ngrams=None if ngrams is None else float(np.mean(ngrams.argmax(1) == examples.labels)),
+        truncated=int(predictions.truncated.sum()),
     )

@@ -15,6 +15,7 @@ from tinylm.exporting.provenance import without_folder
 from tinylm.exporting.report import AccuracyDrop
 from tinylm.runtime.artefact import GRAPH, WeightPrecision
 from tinylm.runtime.loading import Checkpoint
+from tinylm.tokens.windows import MOST_WINDOWS
 
 CARD = "README.md"
 _SHOWN = 20
@@ -81,7 +82,10 @@ def _facts(checkpoint: Checkpoint, record: Mapping[str, Any], precision: WeightP
     yield f"- **Members**: {len(checkpoint.members)}; their {averaged} are averaged{further}."
     for index in range(len(checkpoint.members)):
         yield f"  - {_shape(checkpoint, index)}"
-    yield f"- **Reads** the first {longest} tokens of a text, `[CLS]` and `[SEP]` included."
+    if checkpoint.long == "windows":
+        yield f"- **Reads** a text in windows of {longest} tokens, with `[CLS]` and `[SEP]`; {MOST_WINDOWS} at most."
+    else:
+        yield f"- **Reads** the first {longest} tokens of a text, `[CLS]` and `[SEP]` included."
     if record.get("task"):
         yield f"- **Fine-tuned on** {without_folder(str(record['task']))}."
     yield f"- **Weights**: {precision}."

@@ -136,6 +136,7 @@ def write(folder: Path, checkpoint: Checkpoint, graph: bytes, precision: WeightP
             precision=precision,
             positions=tuple(vocabulary.positions for vocabulary in vocabularies),
             batch_tokens=checkpoint.batch_tokens,
+            long=checkpoint.long,
         ),
     )
 

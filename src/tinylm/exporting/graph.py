@@ -222,8 +222,9 @@ def build_graph(
     Its inputs, for each of `runtime.forward.groups(members)`, are `input_ids` and `attention_mask` (batch, tokens),
     int64, as Hugging Face names them; with an index after the name where there are several groups. Its outputs are
     `probabilities` (batch, labels), `votes` (batch, members, labels), for each group `attention` (batch, its members,
-    tokens), where there is such a classifier, its probabilities, `ngrams` (batch, labels), and for each member its
-    vector of a text, `vectors` (batch, width), likewise with an index where there are several.
+    tokens), where there is such a classifier, its probabilities, `ngrams` (batch, labels), and what these are made of,
+    for texts of several windows: `ngram_scores`, `ngram_scale`, `ngram_bias`, see `runtime.forward.NgramSums`; and for
+    each member its vector of a text, `vectors` (batch, width), likewise with an index where there are several.
     """
     operations = GraphOperations(precision)
     count = len(groups(members))
@@ -242,8 +243,15 @@ def build_graph(
     }
     values = [outputs.probabilities, outputs.votes, *outputs.attention]
     if outputs.ngrams is not None:
-        shapes["ngrams"] = ["batch", labels]
-        values.append(outputs.ngrams)
+        assert outputs.ngram_sums is not None
+        shapes |= {
+            "ngrams": ["batch", labels],
+            "ngram_scores": ["batch", labels],
+            "ngram_scale": ["batch", 1, 1],
+            "ngram_bias": [labels],
+        }
+        sums = outputs.ngram_sums
+        values += [outputs.ngrams, sums.scores, sums.scale, sums.bias]
     vectors = input_names(VECTORS, len(members))
     shapes |= {name: ["batch", member.config.hidden_size] for name, member in zip(vectors, members, strict=True)}
     values += outputs.vectors

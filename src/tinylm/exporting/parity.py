@@ -45,7 +45,7 @@ def largest_difference(checkpoint: Checkpoint, backend: Backend) -> float:
                 with torch.inference_mode():
                     votes[index] = models[index](ids, mask).double().softmax(1).numpy()
         ngrams = checkpoint.ngrams
-        by_ngrams = None if ngrams is None else ngram_probabilities(NumpyOperations(), ngrams, batch[0])
+        by_ngrams = None if ngrams is None else ngram_probabilities(NumpyOperations(), ngrams, batch[0])[0]
         vote = voting.vote(votes, checkpoint.voting, by_ngrams)
         differences += [np.abs(found_votes - votes).max(), np.abs(found.probabilities - vote).max()]
     # np.max keeps NaN, and the built-in max may not.

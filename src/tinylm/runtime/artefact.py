@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tinylm.committee.files import COMMITTEE, SEARCH, read_committee
 from tinylm.committee.voting import Vote, Voting
@@ -13,6 +13,7 @@ from tinylm.core.files import write_json
 from tinylm.core.runs import RUN, names_in
 from tinylm.model.layout import CONFIG, SENTENCE_TRANSFORMER_FILES, WEIGHTS
 from tinylm.model.ngrams import NGRAMS
+from tinylm.tokens.windows import Long
 
 ARTEFACT, GRAPH = "artefact.json", "committee.onnx"
 
@@ -49,6 +50,7 @@ class Artefact:
         batch_tokens: padded tokens that a batch should have at most.
         temperature: of the average, likewise built in.
         ngram_weight: share of the average that a linear n-gram classifier has, likewise built in.
+        long: what is done with long texts.
     """
 
     members: int
@@ -59,6 +61,7 @@ class Artefact:
     batch_tokens: int
     temperature: float = 1.0
     ngram_weight: float = 0.0
+    long: Long = "truncate"
 
     @property
     def voting(self) -> Voting:
@@ -88,7 +91,13 @@ def read_artefact(folder: Path) -> Artefact:
         version = stored.pop("format")
         if version == _FORMAT:
             read = Artefact(**{name: _tuple(value) for name, value in stored.items()})
-            if read.labels and read.positions and read.members > 0 and read.batch_tokens > 0:
+            if (
+                read.labels
+                and read.positions
+                and read.members > 0
+                and read.batch_tokens > 0
+                and read.long in get_args(Long)
+            ):
                 return read
     except (ValueError, KeyError, TypeError, AttributeError):
         version = None

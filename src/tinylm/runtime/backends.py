@@ -8,7 +8,7 @@ from tinylm.committee.voting import Voting
 from tinylm.core.errors import InputError
 from tinylm.model.operations import TokenBatch
 from tinylm.runtime.blas import limit_threads
-from tinylm.runtime.forward import VECTORS, Outputs, encode_members, forward_committee, input_names
+from tinylm.runtime.forward import VECTORS, NgramSums, Outputs, encode_members, forward_committee, input_names
 from tinylm.runtime.numpy_backend import NumpyOperations, Values
 
 if TYPE_CHECKING:
@@ -121,8 +121,9 @@ class OnnxBackend:
     def forward(self, batches: Sequence[TokenBatch[Values]]) -> Outputs[Values]:
         """See `Backend`."""
         probabilities, votes, *others = self._session.run(self._predicted, self._fed(batches))
-        attention, ngrams = others[: len(self._ids)], others[len(self._ids) :]
-        return Outputs(probabilities, votes, tuple(attention), *ngrams)
+        attention, ngrams = tuple(others[: len(self._ids)]), others[len(self._ids) :]
+        sums = NgramSums(*ngrams[1:]) if len(ngrams) > 1 else None
+        return Outputs(probabilities, votes, attention, ngrams[0] if ngrams else None, ngram_sums=sums)
 
     def encode(self, batches: Sequence[TokenBatch[Values]]) -> Sequence[Values]:
         """See `Backend`; `width` says whether the graph gives vectors."""

@@ -35,13 +35,22 @@ def token_rows(vocabularies: Sequence[Vocabulary], texts: Sequence[str], threads
     Raises:
         InputError: a text is not a string.
     """
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(f"text {index + 1} is {type(text).__name__}, not a string; give strings")
+    require_strings(texts)
     if threads > 1:
         return [v.tokenizer.encode_sequences(texts, v.positions) for v in vocabularies]
     # The tokenizer shares the texts of one call among all cores.
     return [[v.tokenizer.encode_sequences([text], v.positions)[0] for text in texts] for v in vocabularies]
+
+
+def require_strings(texts: Sequence[str]) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        InputError: a text is not a string.
+    """
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"text {index + 1} is {type(text).__name__}, not a string; give strings")
 
 
 def padded(rows: Sequence[Sequence[int]]) -> TokenBatch[npt.NDArray[np.int64]]:

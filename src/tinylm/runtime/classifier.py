@@ -15,10 +15,13 @@ from tinylm.core.errors import InputError
 from tinylm.core.files import new_folder
 from tinylm.runtime.artefact import ARTEFACT, require_replaceable
 from tinylm.runtime.backends import Backend
-from tinylm.runtime.batches import Vocabulary, batches_by_length, padded, token_rows
+from tinylm.runtime.batches import Vocabulary, batches_by_length, padded, require_strings
 from tinylm.runtime.encoder import Encoder
-from tinylm.runtime.forward import Outputs
-from tinylm.runtime.predictions import Explanation, Prediction, Predictions, Word
+from tinylm.runtime.explaining import weigh_words
+from tinylm.runtime.forward import NgramSums, Outputs
+from tinylm.runtime.predictions import Explanation, Prediction, Predictions
+from tinylm.runtime.windows import Windows
+from tinylm.tokens.windows import Long, most_windows, not_read
 
 _CHUNK = 256
 """Texts of a stream that are read, sorted by length and classified together."""
@@ -32,11 +35,12 @@ class Classifier:
 
     Each method that takes `texts` takes one text, a collection of them, or an iterator; it returns one result, an
     array or list of them, or an iterator that yields results as texts arrive, a few hundred at a time, in the order of
-    the texts. A text is cut to what its members can read before it is tokenised.
+    the texts. A text that is longer than what its members read at once is read in windows, or cut, as `long` says.
 
     Attributes:
         labels: names of the classes.
         voting: how they vote.
+        long: what is done with long texts.
         threads: processor threads that one call uses.
     """
 
@@ -48,16 +52,21 @@ class Classifier:
         members: int,
         labels: tuple[str, ...],
         voting: Voting,
+        long: Long,
         threads: int,
         batch_tokens: int,
         files: Sequence[Path],
     ) -> None:
         self._backend, self._vocabularies = backend, tuple(vocabularies)
         self._members, self._batch_tokens, self._files = members, batch_tokens, tuple(files)
-        self.labels, self.voting, self.threads = labels, voting, threads
+        self.labels, self.voting, self.long, self.threads = labels, voting, long, threads
 
     def __len__(self) -> int:
         return self._members
+
+    def not_read(self, truncated: int, texts: int) -> str:
+        """The sentence that so many of the texts go on after what is read of them; empty where none does."""
+        return not_read(truncated, texts, min(v.positions for v in self._vocabularies), self.long)
 
     @overload
     def predict(self, texts: str, *, abstain: float | None = None) -> str | None: ...  # type: ignore[overload-overlap]
@@ -149,16 +158,19 @@ class Classifier:
             InputError: a text is not a string.
         """
         none = np.empty((0, len(self.labels)), np.float32)
-        empty = Predictions(self.labels, none, np.stack([none] * len(self)), np.empty(0, np.int64))
+        empty = Predictions(
+            self.labels, none, np.stack([none] * len(self)), np.empty(0, np.int64), np.empty(0, np.bool_)
+        )
         parts = [self._predict_chunk(texts[start : start + _CHUNK]) for start in range(0, len(texts), _CHUNK)]
         return Predictions.concatenate(parts or [empty])
 
     def explain(self, text: str) -> Explanation:
         """The prediction for one text, and the attention of the [CLS] readout to its words."""
-        rows = token_rows(self._vocabularies, [text], self.threads)
-        outputs = self._backend.forward([padded([row]) for (row,) in rows])
-        predictions = self._to_predictions(outputs, np.array([len(rows[0][0])]))
-        return Explanation(predictions, *_weighed(self._vocabularies, text, outputs))
+        windows = self._windows([text])
+        # By themselves, so that none is padded.
+        outputs = [self._forward(windows, (window,)) for window in range(len(windows.rows[0]))]
+        predictions = self._to_predictions(windows, _in_order(outputs, np.arange(len(outputs))))
+        return Explanation(predictions, *weigh_words(self._vocabularies, text, [part.attention for part in outputs]))
 
     def save(self, folder: str | Path) -> None:
         """Copy the model's files to a folder, whole or not at all.
@@ -192,48 +204,43 @@ class Classifier:
             yield from each(self._predict_chunk(chunk))
 
     def _predict_chunk(self, texts: Sequence[str]) -> Predictions:
-        rows = token_rows(self._vocabularies, texts, self.threads)
-        tokens = np.array([len(row) for row in rows[0]])
-        if len(texts) == 1:
-            outputs = self._backend.forward([padded(of_vocabulary) for of_vocabulary in rows])
-            return self._to_predictions(outputs, tokens)
-        order = np.argsort(tokens, kind="stable")
+        windows = self._windows(texts)
+        if len(windows.rows[0]) == 1:
+            return self._to_predictions(windows, self._forward(windows, (0,)))
+        order = np.argsort(windows.lengths, kind="stable")
         parts = [
-            self._to_predictions(
-                self._backend.forward([padded([of_vocabulary[index] for index in batch]) for of_vocabulary in rows]),
-                tokens[batch],
-            )
-            for batch in batches_by_length(order, tokens, self._batch_tokens)
+            self._forward(windows, batch) for batch in batches_by_length(order, windows.lengths, self._batch_tokens)
         ]
-        return Predictions.concatenate(parts)[np.argsort(order)]
+        return self._to_predictions(windows, _in_order(parts, np.argsort(order)))
 
-    def _to_predictions(self, outputs: Outputs[Array], tokens: npt.NDArray[np.int64]) -> Predictions:
+    def _forward(self, windows: Windows, chosen: Iterable[int]) -> Outputs[Array]:
+        rows = list(chosen)
+        return self._backend.forward([padded([of_vocabulary[row] for row in rows]) for of_vocabulary in windows.rows])
+
+    def _to_predictions(self, windows: Windows, outputs: Outputs[Array]) -> Predictions:
         """Predictions from what a backend gave, which has the texts before the members."""
-        return Predictions(self.labels, outputs.probabilities, outputs.votes.swapaxes(0, 1), tokens, outputs.ngrams)
+        probabilities, votes, ngrams = windows.pool(outputs, self.voting)
+        return Predictions(self.labels, probabilities, votes.swapaxes(0, 1), windows.tokens, windows.truncated, ngrams)
+
+    def _windows(self, texts: Sequence[str]) -> Windows:
+        require_strings(texts)
+        return Windows.of(texts, self._vocabularies, most_windows(self.long), at_once=self.threads > 1)
 
 
-def _weighed(vocabularies: Sequence[Vocabulary], text: str, outputs: Outputs[Array]) -> tuple[tuple[Word, ...], float]:
-    """The words of a text with the weight of their tokens, mean over all members; and the weight that is on none."""
-    members = sum(weights.shape[1] for weights in outputs.attention)
-    found: dict[tuple[int, int], float] = {}
-    for vocabulary, weights in zip(vocabularies, outputs.attention, strict=True):
-        of_tokens = weights[0].sum(0) / members
-        for (start, end), weight in _words(vocabulary, text, of_tokens[1:-1]):
-            found[start, end] = found.get((start, end), 0.0) + weight
-    words = tuple(Word(start, end, weight) for (start, end), weight in sorted(found.items()))
-    return words, max(0.0, 1.0 - sum(word.weight for word in words))
-
-
-def _words(vocabulary: Vocabulary, text: str, weights: Array) -> Iterator[tuple[tuple[int, int], float]]:
-    """Spans of words and the sum of the weights of their tokens."""
-    number, span, total = None, (0, 0), 0.0
-    tokens = vocabulary.tokenizer.word_spans(text, vocabulary.positions)
-    for (word, start, end), weight in zip(tokens, weights.tolist(), strict=True):
-        if number is not None and (word != number or word < 0):
-            yield span, total
-            span, total = (start, end), 0.0
-        elif number is None:
-            span = (start, end)
-        number, span, total = word, (span[0], end), total + weight
-    if number is not None:
-        yield span, total
+def _in_order(parts: Sequence[Outputs[Array]], order: npt.NDArray[np.integer]) -> Outputs[Array]:
+    """Outputs of several batches as one, in another order; the attention is left out."""
+    ngrams = [part.ngrams for part in parts if part.ngrams is not None]
+    sums = [part.ngram_sums for part in parts if part.ngram_sums is not None]
+    return Outputs(
+        np.concatenate([part.probabilities for part in parts])[order],
+        np.concatenate([part.votes for part in parts])[order],
+        (),
+        np.concatenate(ngrams)[order] if ngrams else None,
+        ngram_sums=NgramSums(
+            np.concatenate([part.scores for part in sums])[order],
+            np.concatenate([part.scale for part in sums])[order],
+            sums[0].bias,
+        )
+        if sums
+        else None,
+    )

@@ -19,6 +19,18 @@ VECTORS = "vectors"
 
 
 @dataclass(frozen=True)
+class NgramSums(Generic[Value]):
+    """What the linear n-gram classifier adds up over the tokens of a text, from which several windows make one text."""
+
+    scores: Value
+    """(B, labels), of all its n-grams."""
+    scale: Value
+    """(B, 1, 1), what the scores are multiplied by: 1 / sqrt(the sum of the squares of their idf)."""
+    bias: Value
+    """(labels,)."""
+
+
+@dataclass(frozen=True)
 class Outputs(Generic[Value]):
     """What a committee computes of a batch.
 
@@ -28,6 +40,7 @@ class Outputs(Generic[Value]):
         attention: for each group (B, its members, T), how the [CLS] read weighs the tokens, mean over heads.
         ngrams: (B, labels) probabilities of the linear n-gram classifier that votes with the members, if there is one.
         vectors: for each member (B, width), its encoder's output at [CLS]; none where nobody asks for them.
+        ngram_sums: what `ngrams` are made of; None in what was exported before texts were read in windows.
     """
 
     probabilities: Value
@@ -35,6 +48,7 @@ class Outputs(Generic[Value]):
     attention: tuple[Value, ...]
     ngrams: Value | None = None
     vectors: tuple[Value, ...] = ()
+    ngram_sums: NgramSums[Value] | None = None
 
 
 def groups(members: Sequence[FoldedEncoder]) -> tuple[tuple[int, ...], ...]:
@@ -75,17 +89,19 @@ def forward_committee(
     side_by_side = operations.concatenate(logits)
     by_member = operations.reshape(side_by_side, 0, len(members), -1)
     votes = operations.softmax(by_member)
-    by_ngrams = None if ngrams is None else ngram_probabilities(operations, ngrams, batches[0])
+    by_ngrams = sums = None
+    if ngrams is not None:
+        by_ngrams, sums = ngram_probabilities(operations, ngrams, batches[0])
     mean = operations.mean(votes if voting.vote == "probability" else by_member, keep=False)
     if by_ngrams is not None:
         share = voting.ngram_weight
         further = by_ngrams if voting.vote == "probability" else operations.log(by_ngrams)
         mean = operations.add(operations.scale(mean, 1 - share), operations.scale(further, share))
     if voting.vote == "probability" and voting.temperature == 1:
-        return Outputs(mean, votes, attention, by_ngrams, read)
+        return Outputs(mean, votes, attention, by_ngrams, read, sums)
     mean_logits = operations.log(mean) if voting.vote == "probability" else mean
     probabilities = operations.softmax(operations.scale(mean_logits, 1 / voting.temperature))
-    return Outputs(probabilities, votes, attention, by_ngrams, read)
+    return Outputs(probabilities, votes, attention, by_ngrams, read, sums)
 
 
 def encode_members(
@@ -110,19 +126,22 @@ def _read_all(
     return tuple(read[index] for index in range(len(members))), attention
 
 
-def ngram_probabilities(operations: Operations[Value], ngrams: NgramClassifier, batch: TokenBatch[Value]) -> Value:
-    """(B, labels), those of the linear n-gram classifier; the formula is in `model/ngrams.py`."""
+def ngram_probabilities(
+    operations: Operations[Value], ngrams: NgramClassifier, batch: TokenBatch[Value]
+) -> tuple[Value, NgramSums[Value]]:
+    """(B, labels), those of the linear n-gram classifier, and its sums; the formula is in `model/ngrams.py`."""
     of_unigrams = operations.lookup(ngrams.unigram_rows, batch.ids)
     of_bigrams = operations.bigram_rows(ngrams.bigrams.codes, ngrams.vocab_size, batch.ids)
     real = operations.real_tokens(batch.mask)
     every_token = operations.transpose(real, 0, 2, 1)
     both = ((ngrams.unigrams, of_unigrams), (ngrams.bigrams, of_bigrams))
-    sums = [operations.matmul(every_token, operations.token_embeddings(table.weights, rows)) for table, rows in both]
-    total = operations.add(*sums)  # (B, 1, labels)
+    of_orders = (operations.matmul(every_token, operations.token_embeddings(table.weights, x)) for table, x in both)
+    total = operations.add(*of_orders)  # (B, 1, labels)
     idf = [operations.multiply(operations.lookup(table.idf, rows), real) for table, rows in both]
-    norm = operations.inverse_norm(operations.transpose(operations.concatenate(idf), 0, 2, 1), NORM_EPSILON)
-    scores = operations.reshape(operations.multiply(total, norm), 0, -1)
-    return operations.softmax(operations.add(scores, operations.constant(ngrams.bias)))
+    scale = operations.inverse_norm(operations.transpose(operations.concatenate(idf), 0, 2, 1), NORM_EPSILON)
+    scores, bias = operations.reshape(operations.multiply(total, scale), 0, -1), operations.constant(ngrams.bias)
+    sums = NgramSums(operations.reshape(total, 0, -1), scale, bias)
+    return operations.softmax(operations.add(scores, bias)), sums
 
 
 def _member(operations: Operations[Value], member: FoldedEncoder, batch: TokenBatch[Value]) -> tuple[Value, Value]:

@@ -18,6 +18,7 @@ from tinylm.runtime.encoder import Encoder
 from tinylm.runtime.fold import FoldedEncoder, FoldedMember, fold_encoder, fold_member
 from tinylm.runtime.forward import groups
 from tinylm.tokens.loading import load_tokenizer
+from tinylm.tokens.windows import Long
 
 _BATCH_TOKENS = 1024
 
@@ -32,6 +33,7 @@ class Checkpoint:
         voting: how they vote.
         files: all that makes the model.
         ngrams: the linear n-gram classifier that votes with the members, if there is one.
+        long: what they do with long texts.
     """
 
     members: tuple[FoldedMember, ...]
@@ -39,6 +41,7 @@ class Checkpoint:
     voting: Voting
     files: tuple[Path, ...]
     ngrams: NgramClassifier | None = None
+    long: Long = "truncate"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -63,6 +66,7 @@ class Checkpoint:
             members=len(self.members),
             labels=self.labels,
             voting=self.voting,
+            long=self.long,
             threads=threads,
             batch_tokens=self.batch_tokens,
             files=self.files,
@@ -167,7 +171,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
             if ngrams.vocab_size != members[0].config.vocab_size:
                 raise InputError(f"{folder / NGRAMS} has another vocabulary than its committee; copy the model again")
         files = _present(folder / COMMITTEE, *folders, folder / NGRAMS, folder / RUN)
-        return Checkpoint(members, folders, stored.voting, files, ngrams)
+        return Checkpoint(members, folders, stored.voting, files, ngrams, stored.long)
     if (folder / CONFIG).is_file():
         return Checkpoint((fold_member(folder),), (folder,), PLAIN, _present(*sorted(folder.iterdir())))
     if not folder.is_dir():
@@ -192,6 +196,7 @@ def _open_artefact(folder: Path, threads: int) -> Classifier:
         members=artefact.members,
         labels=artefact.labels,
         voting=artefact.voting,
+        long=artefact.long,
         threads=threads,
         batch_tokens=artefact.batch_tokens,
         files=_present(*sorted(folder.iterdir())),

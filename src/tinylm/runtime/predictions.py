@@ -20,7 +20,9 @@ class Predictions:
     votes: npt.NDArray[np.float32]
     """(members, n, labels): probabilities of each member."""
     tokens: npt.NDArray[np.int64]
-    """(n,): tokens read of each text, `[CLS]` and `[SEP]` included."""
+    """(n,): tokens read of each text, `[CLS]` and `[SEP]` of each of its windows included."""
+    truncated: npt.NDArray[np.bool_]
+    """(n,): whether the text goes on after what was read of it."""
     ngrams: npt.NDArray[np.float32] | None = None
     """(n, labels): probabilities of the linear n-gram classifier that votes with the members, if there is one."""
 
@@ -30,7 +32,14 @@ class Predictions:
     def __getitem__(self, texts: slice | npt.NDArray[np.integer]) -> "Predictions":
         """Those of some of the texts, in that order; with a slice the arrays are views."""
         ngrams = None if self.ngrams is None else self.ngrams[texts]
-        return Predictions(self.labels, self.probabilities[texts], self.votes[:, texts], self.tokens[texts], ngrams)
+        return Predictions(
+            self.labels,
+            self.probabilities[texts],
+            self.votes[:, texts],
+            self.tokens[texts],
+            self.truncated[texts],
+            ngrams,
+        )
 
     @classmethod
     def concatenate(cls, parts: "Sequence[Predictions]") -> "Predictions":
@@ -42,6 +51,7 @@ class Predictions:
             np.concatenate([part.probabilities for part in parts]),
             np.concatenate([part.votes for part in parts], axis=1),
             np.concatenate([part.tokens for part in parts]),
+            np.concatenate([part.truncated for part in parts]),
             None if parts[0].ngrams is None else np.concatenate([p.ngrams for p in parts if p.ngrams is not None]),
         )
 
@@ -53,12 +63,13 @@ class Predictions:
     def one_by_one(self) -> "Iterator[Prediction]":
         """The prediction for each text, in the order of the texts."""
         by_ngrams = [None] * len(self) if self.ngrams is None else self.ngrams.tolist()
-        for best, row, disagreement, votes, tokens, ngrams in zip(
+        for best, row, disagreement, votes, tokens, truncated, ngrams in zip(
             self.probabilities.argmax(1).tolist(),
             self.probabilities.tolist(),
             self.disagreement.tolist(),
             self.votes.swapaxes(0, 1).tolist(),  # (n, members, labels)
             self.tokens.tolist(),
+            self.truncated.tolist(),
             by_ngrams,
             strict=True,
         ):
@@ -69,6 +80,7 @@ class Predictions:
                 disagreement=disagreement,
                 votes=[dict(zip(self.labels, vote, strict=True)) for vote in votes],
                 tokens=tokens,
+                truncated=truncated,
                 ngrams=None if ngrams is None else dict(zip(self.labels, ngrams, strict=True)),
             )
 
@@ -88,7 +100,9 @@ class Prediction:
     votes: list[dict[str, float]]
     """Probability of every label, by each member."""
     tokens: int
-    """Tokens read, `[CLS]` and `[SEP]` included."""
+    """Tokens read, `[CLS]` and `[SEP]` of each window included."""
+    truncated: bool = False
+    """Whether the text goes on after what was read of it."""
     ngrams: dict[str, float] | None = None
     """Probability of every label, by the linear n-gram classifier that votes with the members, if there is one."""
 
@@ -116,6 +130,6 @@ class Explanation:
     predictions: Predictions
     """Of the one text."""
     words: tuple[Word, ...]
-    """Those that were read; a long text is truncated."""
+    """Those that were read."""
     special: float
     """Weight on `[CLS]` and `[SEP]`; it and the weights of the words sum to 1."""

@@ -52,7 +52,8 @@ class PredictionMessage(BaseModel):
     probabilities: dict[str, float] = Field(description="of every label, by the committee")
     disagreement: float = Field(description="of the members, in nats; 0 where all agree")
     votes: list[dict[str, float]] = Field(description="of every label, by each member")
-    tokens: int = Field(description="tokens that were read, [CLS] and [SEP] included")
+    tokens: int = Field(description="tokens that were read, [CLS] and [SEP] of each window included")
+    truncated: bool = Field(default=False, description="whether the text goes on after what was read of it")
     ngrams: dict[str, float] | None = Field(
         default=None, description="of every label, by the linear n-gram classifier, where one votes with the members"
     )
@@ -75,9 +76,7 @@ class WeightedWord(BaseModel):
 class ExplainedAnswer(OneAnswer):
     """The answer to one text, with where the attention went. The weights, that of special included, sum to 1."""
 
-    words: list[WeightedWord] = Field(
-        description="start, end and weight of each, in the order of the text; a long text is cut"
-    )
+    words: list[WeightedWord] = Field(description="start, end and weight of each, in the order of the text")
     special: float = Field(description="attention that [CLS] gives to [CLS] and [SEP]")
 
 

@@ -112,7 +112,8 @@ class Distill:
             targets = soft.of_readable(corpus, tokenizer) if tokens.meta.unreadable else soft.probabilities
             distill_member(target, index, start, sequences, targets, self.settings, join_processes(), progress)
         # What they learnt is calibrated already, and has the vote of the n-grams in it.
-        write_committee(output, member_names(self.members), committee.labels, Voting(committee.voting.vote))
+        voting = Voting(committee.voting.vote)
+        write_committee(output, member_names(self.members), committee.labels, voting, committee.long)
         shutil.rmtree(output / _TARGETS, ignore_errors=True)
         return load(output)
 

@@ -44,6 +44,7 @@ from tinylm.text.splits import Task
 from tinylm.tokens.encoding import UNKNOWN, unknown_share
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.marks import recurring_marks
+from tinylm.tokens.windows import MOST_WINDOWS, Long, count_longer, not_read
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.settings import FinetuneSettings
 from tinylm.train.weights import weights_of, with_sample_weight
@@ -196,10 +197,12 @@ def finetune_committee(
         progress: receives stages and messages.
         from_scratch: keep of a member only its shape and vocabulary, and draw its weights anew.
     """
+    from tinylm.train.finetune import shape_of
     from tinylm.train.variants import IN_TURN, member_settings, members_differ
 
     starts = [read_config(member)[0] if from_scratch else member for member in members]
     tokenizers = _tokenizers(members, task, progress)
+    _say_what_is_read(shape_of(starts[0]).positions, tokenizers[0], task, settings.long, progress)
     kinds, voting, ngrams = IN_TURN, Voting(vote), None
     if settings.search and members_differ(settings):
         mix = search_mix(folder, starts, tokenizers, task, settings, vote, progress)
@@ -270,11 +273,26 @@ def _finetune_all(
     run_side_by_side(what, "members", jobs, progress, short=short)
     # One that is there was fitted to the same labels: a run that is resumed has the same record.
     if ngrams is not None and not (folder / NGRAMS).is_file():
-        weights = weights_of(task, settings[0].class_weight)
-        seed = settings[0].seed
-        fit_ngram_classifier(shape_of(starts[0]), tokenizers[0], task, ngrams, seed, weights).save(folder)
-    write_committee(folder, member_names(len(starts)), task.labels, voting)
+        weights, first = weights_of(task, settings[0].class_weight), settings[0]
+        fitted = fit_ngram_classifier(
+            shape_of(starts[0]), tokenizers[0], task, ngrams, first.seed, first.long, weights=weights
+        )
+        fitted.save(folder)
+    write_committee(folder, member_names(len(starts)), task.labels, voting, settings[0].long)
     return load(folder)
+
+
+def _say_what_is_read(length: int, tokenizer: Tokenizer, task: Task, long: Long, progress: Progress) -> None:
+    longer, texts = count_longer(task.train.texts, tokenizer, length - 2), len(task.train)
+    if long == "truncate":
+        read = not_read(longer, texts, length, long)
+    else:
+        if longer:
+            progress.say(f"{longer:,} of {texts:,} texts are longer than {length} tokens, and are read in windows")
+        cut = count_longer(task.train.texts, tokenizer, MOST_WINDOWS * (length - 2))
+        read = not_read(cut, texts, length, long)
+    if read:
+        progress.say(read)
 
 
 def _finetune(

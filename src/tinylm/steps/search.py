@@ -77,7 +77,8 @@ def search_mix(
     ]
     shape = shape_of(starts[0])
     by_ngrams: list[Job[Any]] = [
-        partial(score_held_out, shape, tokenizers[0], task, held, settings.seed, weights=weights) for held in held_out
+        partial(score_held_out, shape, tokenizers[0], task, held, settings.seed, settings.long, weights=weights)
+        for held in held_out
     ]
     short = is_short(settings, len(task.train), len(jobs))
     found = run_side_by_side("trying kinds of member", "candidates", [*jobs, *by_ngrams], progress, short=short)

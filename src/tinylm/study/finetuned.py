@@ -81,6 +81,7 @@ class Finetuning:
             validation_fraction=_ONE_OF_EACH_LABEL,
             bigrams=False,
             search=False,
+            long="truncate",
         )
 
 

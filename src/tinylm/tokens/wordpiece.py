@@ -108,14 +108,23 @@ class Tokenizer:
             The ids of all texts one after another, int32, and offsets, int64, shape (n + 1,): text i is
             `ids[offsets[i]:offsets[i + 1]]`.
         """
-        rows = self._encode(list(texts), max_length)
+        rows = [encoding.ids[:max_length] for encoding in self._encode(texts, max_length)]
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         return np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int32, count=offsets[-1]), offsets
 
+    def encode_rows(self, texts: Sequence[str], max_length: int) -> tuple[list[list[int]], list[bool]]:
+        """The first `max_length` ids of each text, as `encode` finds them, and whether the text goes on after them."""
+        found = [encoding.ids for encoding in self._encode(texts, max_length)]
+        most = CHARACTERS_PER_TOKEN * max_length
+        # A text that was cut has as many ids as are asked for, or more.
+        needed = (max_length if len(text) > most else max_length + 1 for text in texts)
+        truncated = [len(ids) >= least for ids, least in zip(found, needed, strict=True)]
+        return [ids[:max_length] for ids in found], truncated
+
     def encode_sequences(self, texts: Sequence[str], length: int) -> list[list[int]]:
         """`[CLS]`, the first tokens of each text, `[SEP]`: at most `length` ids each."""
-        return [[self.cls_id, *ids, self.sep_id] for ids in self._encode(list(texts), length - 2)]
+        return [[self.cls_id, *ids, self.sep_id] for ids in self.encode_rows(texts, length - 2)[0]]
 
     def word_spans(self, text: str, length: int) -> list[tuple[int, int, int]]:
         """For each token of a sequence, `[CLS]` and `[SEP]` left out: number of its word, first character, end."""
@@ -132,18 +141,17 @@ class Tokenizer:
         """The piece that has an id, as it stands in the vocabulary: `##ing`."""
         return str(self._backend.id_to_token(index))
 
-    def _encode(self, texts: list[str], max_length: int | None) -> list[list[int]]:
+    def _encode(self, texts: Sequence[str], max_length: int | None) -> list[tokenizers.Encoding]:
         encode = partial(self._backend.encode_batch_fast, add_special_tokens=False)
         try:
-            encodings = self._read(texts, max_length, encode)
+            return self._read(texts, max_length, encode)
         except (TypeError, UnicodeEncodeError):
-            encodings = self._read([_utf8(text) for text in texts], max_length, encode)
-        return [encoding.ids[:max_length] for encoding in encodings]
+            return self._read([_utf8(text) for text in texts], max_length, encode)
 
-    def _read(self, texts: list[str], max_length: int | None, encode: Encode) -> list[tokenizers.Encoding]:
+    def _read(self, texts: Sequence[str], max_length: int | None, encode: Encode) -> list[tokenizers.Encoding]:
         """Encode so much of each text as gives `max_length` tokens, and more."""
         if max_length is None:
-            return encode(texts)
+            return encode(list(texts))
         characters = CHARACTERS_PER_TOKEN * max_length
         encodings = encode([_beginning(text, characters) for text in texts])
         while short := [i for i, text in enumerate(texts) if len(text) > characters and len(encodings[i]) < max_length]:

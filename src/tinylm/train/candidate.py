@@ -15,8 +15,9 @@ from tinylm.model.checkpoint import load_classifier
 from tinylm.model.config import ModelConfig
 from tinylm.text.splits import Task, held_out_rows
 from tinylm.tokens.encoded import EncodedTexts
+from tinylm.tokens.windows import most_windows
 from tinylm.tokens.wordpiece import Tokenizer
-from tinylm.train.classification import class_logits
+from tinylm.train.classification import text_logits
 from tinylm.train.distributed import join_processes
 from tinylm.train.finetune import finetune_member
 from tinylm.train.settings import FinetuneSettings
@@ -72,8 +73,9 @@ def predict_held_out(
         examples = task.train.take(np.flatnonzero(held_out_by(task, settings.seed, split)))
         classifier = load_classifier(model)[0].eval()
         with torch.inference_mode():
-            texts = EncodedTexts(examples.texts, tokenizer, classifier.config.positions)
-            probabilities = class_logits(classifier, texts).softmax(1).numpy()
+            windows = most_windows(settings.long)
+            texts = EncodedTexts(examples.texts, tokenizer, classifier.config.positions, windows)
+            probabilities = text_logits(classifier, texts).softmax(1).numpy()
         shutil.rmtree(model)
         with new_folder(folder) as temporary:
             np.savez(temporary / _FILE, probabilities=probabilities, labels=examples.labels)

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinylm.core.progress import Progress
+from tinylm.core.seeds import numpy_generator
 from tinylm.model.heads import SequenceClassifier
+from tinylm.tokens.encoded import EncodedTexts
 from tinylm.tokens.sequences import Sequences
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.batch import Batch, pad_mask
@@ -57,6 +59,15 @@ class ClassificationData:
         """Sequences of this part, by number: (B,) to (B, T) padded ids."""
         return self.sequences.fetch(self.indices[chosen])
 
+    def draw(self, chosen: npt.NDArray[np.integer], generator: np.random.Generator) -> npt.NDArray[np.int64]:
+        """What an update sees of some sequences: (B,) to (B, T) padded ids."""
+        del generator
+        return self.fetch(chosen)
+
+    def logits(self, model: SequenceClassifier) -> Tensor:
+        """Logits of each, in their order: (len(self), classes)."""
+        return class_logits(model, self)
+
     def targets_of(self, chosen: npt.NDArray[np.integer]) -> Tensor:
         """Their targets: (B,) or (B, classes)."""
         return torch.from_numpy(np.ascontiguousarray(self.targets[self.indices[chosen]]))
@@ -67,6 +78,27 @@ class ClassificationData:
             return {}
         mean = self.weights[self.indices].mean()
         return {_WEIGHTS: torch.from_numpy((self.weights[self.indices[chosen]] / mean).astype(np.float32))}
+
+
+@dataclass(frozen=True)
+class WindowedTexts(ClassificationData):
+    """Texts that are trained on by a window drawn anew each time, and measured by all of their windows."""
+
+    sequences: EncodedTexts
+    """Of all texts; targets and indices are those of texts."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """(len(self),) token ids of what is drawn of each text of this part."""
+        return self.sequences.drawn_lengths[self.indices]
+
+    def draw(self, chosen: npt.NDArray[np.integer], generator: np.random.Generator) -> npt.NDArray[np.int64]:
+        """A window of some texts: (B,) to (B, T) padded ids."""
+        return self.sequences.draw(self.indices[chosen], generator)
+
+    def logits(self, model: SequenceClassifier) -> Tensor:
+        """Logits of each text, in their order: (len(self), classes)."""
+        return text_logits(model, self.sequences.take(self.indices))
 
 
 class Classification(Workload):
@@ -125,7 +157,8 @@ class Classification(Workload):
     def batch(self, step: int) -> Batch:
         """The whole batch of an update."""
         indices = self._sampler.batch(step)
-        ids, lengths = torch.from_numpy(self._train.fetch(indices)), self._lengths[indices]
+        generator = numpy_generator(self.settings.seed, "windows", step)
+        ids, lengths = torch.from_numpy(self._train.draw(indices, generator)), self._lengths[indices]
         targets = self._train.targets_of(indices)
         mask = pad_mask(ids, lengths)
         weighed = {self.objective.name: targets, **self._train.weights_of(indices)}
@@ -143,7 +176,7 @@ class Classification(Workload):
 
     def validate(self) -> Measures:
         """The share of held-out texts whose most probable class is found, and the mean loss."""
-        logits, targets = class_logits(self.model, self._validation), self._validation_targets
+        logits, targets = self._validation.logits(self.model), self._validation_targets
         best = targets if targets.ndim == 1 else targets.argmax(1)
         loss = functional.cross_entropy(logits, targets)
         return {"accuracy": (logits.argmax(1) == best).double().mean().item(), "loss": loss.item()}
@@ -206,3 +239,19 @@ def class_logits(model: SequenceClassifier, texts: Sequences | ClassificationDat
         computed = model(ids.to(device), None if mask is None else mask.to(device))
         logits[torch.from_numpy(part)] = computed.float().cpu()
     return logits
+
+
+def text_logits(model: SequenceClassifier, texts: EncodedTexts) -> Tensor:
+    """Logits of texts, in their order: where one has several windows, of the mean of their probabilities.
+
+    Returns:
+        (texts, classes) float32 on the CPU.
+    """
+    logits, windows = class_logits(model, texts), torch.from_numpy(texts.windows)
+    if len(logits) == len(windows):
+        return logits
+    text = torch.repeat_interleave(torch.arange(len(windows)), windows)
+    sums = torch.zeros(len(windows), logits.shape[1]).index_add_(0, text, logits.softmax(1))
+    pooled = (sums / windows[:, None]).clamp_min(torch.finfo(torch.float32).tiny).log()
+    firsts = logits[windows.cumsum(0) - windows]
+    return torch.where(windows[:, None] > 1, pooled, firsts)

@@ -19,8 +19,9 @@ from tinylm.text.splits import Task, held_out_rows
 from tinylm.tokens.bigrams import frequent_bigrams
 from tinylm.tokens.encoded import EncodedTexts
 from tinylm.tokens.sequences import Indices, Sequences
+from tinylm.tokens.windows import most_windows
 from tinylm.tokens.wordpiece import Tokenizer
-from tinylm.train.classification import Classification, ClassificationData, train_classifier
+from tinylm.train.classification import Classification, WindowedTexts, train_classifier
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.settings import SHORT_STEPS, FinetuneSettings
 from tinylm.train.weights import weights_of
@@ -89,15 +90,14 @@ def finetune_member(
     seed = member_seed(settings.seed, index)
     shape = shape_of(start)
     shape = replace(shape, vocab_size=vocabulary_size(shape, tokenizer))
-    sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions)
+    sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions, most_windows(settings.long))
     bigrams = _bigrams(sequences, shape, settings)
     model = start_member(start, shape, task.labels, seed, bigrams).to(processes.device)
     held_out = held_out_rows(task.train, settings.validation_fraction, seed)
     weights = weights_of(task, settings.class_weight)
     of_rows = None if weights is None else weights.of_rows
     train, validation = (
-        ClassificationData(sequences, task.train.labels, np.flatnonzero(part), of_rows)
-        for part in (~held_out, held_out)
+        WindowedTexts(sequences, task.train.labels, np.flatnonzero(part), of_rows) for part in (~held_out, held_out)
     )
     member = replace(settings, seed=seed, learning_rate=settings.learning_rate or default_learning_rate(model.config))
     member = member.ending(steps=default_updates(len(train), settings.batch_size))

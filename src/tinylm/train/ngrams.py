@@ -22,7 +22,8 @@ from tinylm.model.ngrams import NORM_EPSILON, NgramClassifier, NgramTables
 from tinylm.text.splits import Task
 from tinylm.tokens.bigrams import bigram_codes, frequent_bigrams, look_up
 from tinylm.tokens.encoded import EncodedTexts
-from tinylm.tokens.sequences import Indices, Sequences, in_chunks
+from tinylm.tokens.sequences import Indices, in_chunks
+from tinylm.tokens.windows import Long, most_windows
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.finetune import BIGRAM_MIN_COUNT, MOST_BIGRAMS, vocabulary_size
 from tinylm.train.weights import Weights
@@ -51,7 +52,7 @@ class NgramFeatures:
     """(unigrams + bigrams,)."""
 
     @classmethod
-    def of(cls, sequences: Sequences, vocab_size: int, classes: int) -> "tuple[NgramFeatures, sparse.csr_matrix]":
+    def of(cls, sequences: EncodedTexts, vocab_size: int, classes: int) -> "tuple[NgramFeatures, sparse.csr_matrix]":
         """Those of some texts, all unigrams and the bigrams that recur; and these texts in them, as in `matrix`.
 
         Args:
@@ -69,10 +70,10 @@ class NgramFeatures:
         unweighted = cls(unigrams, bigrams, vocab_size, np.ones(len(unigrams) + len(bigrams)))
         occurrences = unweighted._counts(sequences)
         texts_with = np.bincount(occurrences.indices, minlength=len(unweighted.idf))
-        features = replace(unweighted, idf=np.log((1 + len(sequences)) / (1 + texts_with)) + 1)
+        features = replace(unweighted, idf=np.log((1 + len(sequences.windows)) / (1 + texts_with)) + 1)
         return features, features._weigh(occurrences)
 
-    def matrix(self, sequences: Sequences) -> sparse.csr_matrix:
+    def matrix(self, sequences: EncodedTexts) -> sparse.csr_matrix:
         """Texts in these features: (texts, unigrams + bigrams)."""
         return self._weigh(self._counts(sequences))
 
@@ -89,17 +90,18 @@ class NgramFeatures:
         unigrams, bigrams = map(NgramTables.of, (self.unigrams, self.bigrams), parts, idf)
         return NgramClassifier(unigrams, bigrams, (bias / temperature).astype(np.float32), self.vocab_size)
 
-    def _counts(self, sequences: Sequences) -> sparse.csr_matrix:
+    def _counts(self, sequences: EncodedTexts) -> sparse.csr_matrix:
         rows, columns, start = list[Indices](), list[Indices](), 0
+        texts = np.repeat(np.arange(len(sequences.windows)), sequences.windows)
         for ids, real in in_chunks(sequences):
             of_bigrams = look_up(self.bigrams, bigram_codes(ids, self.vocab_size))
             for found, before in ((look_up(self.unigrams, ids), 0), (of_bigrams, len(self.unigrams))):
                 row, position = np.nonzero(real & (found > 0))
-                rows.append(row + start)
+                rows.append(texts[row + start])
                 columns.append(found[row, position] - 1 + before)
             start += len(ids)
         row, column = np.concatenate(rows), np.concatenate(columns)
-        return sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=(start, len(self.idf)))
+        return sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=(len(sequences.windows), len(self.idf)))
 
 
 def fit_ngram_classifier(
@@ -108,6 +110,7 @@ def fit_ngram_classifier(
     task: Task,
     chosen: NgramVote,
     seed: int,
+    long: Long,
     weights: Weights | None = None,
 ) -> NgramClassifier:
     """Fit it to all training texts of a task.
@@ -118,9 +121,10 @@ def fit_ngram_classifier(
         task: what to learn; its test part is not looked at.
         chosen: how.
         seed: of the order in which the solver visits the texts.
+        long: what is done with long texts; of windows it reads as many as members do.
         weights: of labels and texts.
     """
-    sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions)
+    sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions, most_windows(long))
     features, matrix = NgramFeatures.of(sequences, vocabulary_size(shape, tokenizer), len(task.labels))
     every = np.arange(len(task.train))
     fitted = _fit(matrix, task.train.labels, len(task.labels), chosen.C, seed, _weighed(weights, every))
@@ -133,6 +137,7 @@ def score_held_out(
     task: Task,
     held_out: npt.NDArray[np.bool_],
     seed: int,
+    long: Long,
     progress: Progress,
     weights: Weights | None = None,
 ) -> npt.NDArray[np.float64]:
@@ -144,6 +149,7 @@ def score_held_out(
         task: what to learn.
         held_out: (training texts,) those to score.
         seed: as in `fit_ngram_classifier`.
+        long: likewise.
         progress: receives how far it is.
         weights: of labels and texts.
 
@@ -151,7 +157,8 @@ def score_held_out(
         (len(NGRAM_C), held-out texts, classes): for each C, one after another.
     """
     rest, rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    learnt, others = (EncodedTexts(task.train.take(x).texts, tokenizer, shape.positions) for x in (rest, rows))
+    encoded = EncodedTexts(task.train.texts, tokenizer, shape.positions, most_windows(long))
+    learnt, others = encoded.take(rest), encoded.take(rows)
     features, matrix = NgramFeatures.of(learnt, vocabulary_size(shape, tokenizer), len(task.labels))
     to_score = features.matrix(others)
     progress.start("linear n-gram classifier", len(NGRAM_C), "fits")

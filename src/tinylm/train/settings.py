@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from cyclopts import Parameter
 
 from tinylm.core.errors import InputError
+from tinylm.tokens.windows import Long
 from tinylm.train.schedule import seconds_of
 from tinylm.train.weights import BALANCED, ClassWeight, checked_class_weight, parse_class_weight
 
@@ -171,6 +172,9 @@ class FinetuneSettings(ClassificationSettings):
     class_weight: Annotated[ClassWeight | None, Parameter(converter=_class_weight, n_tokens=1, negative=())] = None
     """How much each label counts: balanced gives all the same say, whatever their rows; otherwise label=weight, once a
     label, or a .toml or .json file. Labels that are not named have the weight 1."""
+    long: Long = "windows"
+    """What to do with texts that are longer than what members read at once, 128 tokens: read all of a text in windows
+    of that, and average what is said of them; or truncate it."""
     label_smoothing: float = 0.1
     """Share of the target given to all classes alike (Szegedy et al., 2016, section 7)."""
     head_lr_multiplier: float = 5.0
