@@ -329,3 +329,16 @@ def test_words_of_members_with_other_vocabularies_are_joined_where_they_overlap(
     assert page.locator(".word").first.get_attribute("title") == "“abcdef” got 30.0 % of the attention"
     assert page.text_content("#text") == "abcdef gh ij"
     assert "what is grey at the end was not read" in page.inner_text("#legend")
+
+
+def test_several_labels_are_shown_or_none(open_page):
+    for thresholds, headline in (((0.0, 2.0, 0.0), "two labels"), ((2.0, 2.0, 2.0), "no label")):
+        with serving(FakeClassifier(thresholds=thresholds)) as running:
+            page = open_page(running)
+            typed(page, "the printer is jammed")
+            said = running.predict({"text": "the printer is jammed", "explain": True}).json
+            shown = [f"{label} {100 * said['probabilities'][label]:.1f} %" for label in said["labels"]]
+            assert page.inner_text("#headline") == (", ".join(shown) or "no label") and len(shown) in (0, 2), headline
+            assert page.inner_text("#doubt").startswith("3 members vote, and their votes ")
+            assert page.inner_text("#doubt").endswith(f"of {3 * 0.6931:.3f} at most.")
+            assert "Each label has a probability of its own." in page.inner_text("#labels-note")

@@ -39,7 +39,7 @@ def test_labels_that_stay_start_with_their_old_logits(tokenizer, documents, tmp_
     shape = replace(shape_of(member), vocab_size=vocabulary_size(shape_of(member), extended))
     texts = EncodedTexts(documents[:40], extended, shape.positions)
     codes = frequent_bigrams(texts, shape.vocab_size, min_count=2, most=50)
-    new = start_member(member, shape, MORE, 0, codes).eval()
+    new = start_member(member, shape, task_of(documents), 0, codes).eval()
     with torch.inference_mode():
         before = class_logits(old, EncodedTexts(documents[:40], tokenizer, shape.positions))
         after = class_logits(new, texts)

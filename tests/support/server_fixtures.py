@@ -30,17 +30,21 @@ class FakeClassifier:
         labels: to choose from.
         members: that vote.
         seconds: that a call takes.
+        thresholds: of the labels, where a text may have several.
     """
 
     voting = PLAIN
     threads = 1
 
-    def __init__(self, labels: tuple[str, ...] = LABELS, members: int = 3, seconds: float = 0.0) -> None:
+    def __init__(
+        self, labels: tuple[str, ...] = LABELS, members: int = 3, seconds: float = 0.0, thresholds=None
+    ) -> None:
         self.labels = labels
         self.calls: list[list[str]] = []
         self.open = threading.Event()
         self.open.set()
         self._members, self._seconds = members, seconds
+        self._thresholds = None if thresholds is None else np.array(thresholds)
 
     def __len__(self) -> int:
         return self._members
@@ -53,7 +57,9 @@ class FakeClassifier:
             raise RuntimeError("a fault")
         votes = np.stack([self._votes(text) for text in texts], axis=1).astype(np.float32)
         tokens = np.array([len(text.split()) + 2 for text in texts])
-        return Predictions(self.labels, votes.mean(0), votes, tokens, np.zeros(len(texts), bool))
+        return Predictions(
+            self.labels, votes.mean(0), votes, tokens, np.zeros(len(texts), bool), thresholds=self._thresholds
+        )
 
     def explain(self, text: str) -> Explanation:
         found = [match.span() for match in re.finditer(r"\S+", text)]

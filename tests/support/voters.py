@@ -7,6 +7,7 @@ import torch
 
 from tinylm.committee.files import member_names, read_committee, write_committee
 from tinylm.committee.voting import Voting
+from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS
 from tinylm.model.checkpoint import load_classifier, save_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import SequenceClassifier
@@ -18,9 +19,12 @@ LABELS = ("one", "two", "three")
 _TINY = {"hidden_size": 16, "heads": 2, "intermediate_size": 32, "positions": 32}
 
 
-def write_member(folder: Path, tokenizer, seed: int, labels=LABELS, spread: float = 0.7, **changes) -> Path:
+def write_member(
+    folder: Path, tokenizer, seed: int, labels=LABELS, spread: float = 0.7, problem_type=ONE_LABEL, **changes
+) -> Path:
     """Write a classifier of random weights."""
-    model = SequenceClassifier(ModelConfig(**(_TINY | {"vocab_size": tokenizer.vocab_size} | changes)), len(labels))
+    shape = ModelConfig(**(_TINY | {"vocab_size": tokenizer.vocab_size} | changes))
+    model = SequenceClassifier(shape, len(labels), problem_type)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -41,11 +45,14 @@ def write_member(folder: Path, tokenizer, seed: int, labels=LABELS, spread: floa
     return folder
 
 
-def write_voters(folder: Path, members, vote="probability", temperature=1.0) -> Path:
+def write_voters(
+    folder: Path, members, vote="probability", temperature=1.0, problem_type=ONE_LABEL, thresholds=()
+) -> Path:
     """Write a committee; a member is (tokenizer, changes of its shape)."""
     for seed, (name, (tokenizer, changes)) in enumerate(zip(member_names(len(members)), members, strict=True)):
-        write_member(folder / name, tokenizer, seed, **changes)
-    write_committee(folder, member_names(len(members)), LABELS, Voting(vote, temperature))
+        write_member(folder / name, tokenizer, seed, problem_type=problem_type, **changes)
+    voting = Voting(vote, temperature, problem_type=problem_type, thresholds=thresholds)
+    write_committee(folder, member_names(len(members)), LABELS, voting)
     return folder
 
 
@@ -56,5 +63,6 @@ def torch_votes(folder: Path, texts) -> np.ndarray:
         model, _ = load_classifier(folder / name)
         encoded = EncodedTexts(texts, load_tokenizer(folder / name), model.config.positions)
         with torch.inference_mode():
-            votes.append(class_logits(model.eval(), encoded).double().softmax(1).numpy())
+            logits = class_logits(model.eval(), encoded).double()
+        votes.append((logits.sigmoid() if model.problem_type == SEVERAL_LABELS else logits.softmax(1)).numpy())
     return np.stack(votes)

@@ -157,8 +157,8 @@ def test_unknown_label_in_the_test_part(tmp_path):
 
 def test_bad_values_and_places(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_text('{"text": "a", "label": ["x"]}\n')
-    with pytest.raises(InputError, match=r"a\.jsonl, line 1: the label in 'label' is list"):
+    path.write_text('{"text": "a", "label": {"x": 1}}\n')
+    with pytest.raises(InputError, match=r"a\.jsonl, line 1: the label in 'label' is dict"):
         load_task(path)
     path.write_text('{"text": 1, "label": "x"}\n')
     with pytest.raises(InputError, match=r"a\.jsonl, line 1: 'text' is int"):

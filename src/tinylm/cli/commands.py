@@ -9,7 +9,7 @@ import shlex
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 from rich.console import Console
@@ -17,6 +17,7 @@ from rich.console import Console
 from tinylm.cli.labelled_file import label_file, label_texts, say_not_read
 from tinylm.core.errors import InputError
 from tinylm.core.terminal import TerminalProgress
+from tinylm.runtime.predictions import LabelsPrediction, Prediction
 from tinylm.serving.limits import Limits
 from tinylm.steps.distill import Distill
 from tinylm.steps.export import Export
@@ -30,7 +31,6 @@ from tinylm.text.sources import TaskSource
 
 if TYPE_CHECKING:
     from tinylm.runtime.classifier import Classifier
-    from tinylm.runtime.predictions import Prediction
     from tinylm.text.splits import Task
 
 out = Console(soft_wrap=True, highlight=False, markup=False)
@@ -145,13 +145,13 @@ def evaluate(
         by_label: also print precision, recall and F1 of each label.
         json_output: print the measures as JSON, those of each label among them.
     """
-    from tinylm.evaluation.committees import evaluate_committee
+    from tinylm.evaluation.committees import measure_committee
     from tinylm.evaluation.examples import examples_to_evaluate
     from tinylm.runtime.loading import load
 
     committee = load(model, threads=os.cpu_count() or 1)
-    examples = examples_to_evaluate(model, committee.labels, task, None)
-    measured = evaluate_committee(committee, examples)
+    examples = examples_to_evaluate(model, committee.labels, task, None, committee.voting.problem_type)
+    measured = measure_committee(committee, examples)
     say_not_read(committee, measured.truncated, len(examples), err)
     if json_output:
         out.print_json(data=measured.as_json(committee.labels))
@@ -172,7 +172,8 @@ def predict(
 ) -> None:
     """Label texts, in their order: arguments, a file, or standard input with one text a line.
 
-    Prints label, probability and text with tabs between them. A file is labelled on all cores.
+    Prints label, probability and text with tabs between them; where a text may have several labels, those that it
+    has and the probability of each, with | between them. A file is labelled on all cores.
 
     Args:
         model: folder of a trained model.
@@ -285,34 +286,44 @@ def serve(
     )
 
 
-def _line(text: str, prediction: "Prediction") -> str:
-    return "\t".join((prediction.label, f"{prediction.probability:.3f}", " ".join(text.split())))
+def _line(text: str, prediction: "Prediction | LabelsPrediction") -> str:
+    labels = [prediction.label] if isinstance(prediction, Prediction) else prediction.labels
+    probabilities = [f"{prediction.probabilities[label]:.3f}" for label in labels]
+    return "\t".join(("|".join(labels), "|".join(probabilities), " ".join(text.split())))
 
 
-def _json(row: int, text: str, prediction: "Prediction") -> str:
+def _json(row: int, text: str, prediction: "Prediction | LabelsPrediction") -> str:
     return json.dumps({"row": row, "text": text, **asdict(prediction)}, ensure_ascii=False)
 
 
 def _evaluate_and_compare(
     output: Path, step: Finetune, committee: "Classifier", task: "Task", *, compare: bool, json_output: bool
 ) -> None:
-    from tinylm.evaluation.committees import evaluate_committee
+    from tinylm.evaluation.committees import CommitteeEvaluation, measure_committee
     from tinylm.steps.base import open_base
     from tinylm.study.comparison import compare as compare_with_baselines
     from tinylm.study.comparison import rows_table
+    from tinylm.study.comparison_several import compare_several, several_table
 
-    measured = evaluate_committee(committee, task.test)
+    measured = measure_committee(committee, task.test)
     say_not_read(committee, measured.truncated, len(task.test), err)
-    rows = []
+    rows: list[Any] = []
+    table: Any = None
     if compare and step.base is not None:
         base = open_base(step.base).first(len(committee))
-        rows = compare_with_baselines(output, base, measured, task, step.settings, committee.voting.vote, progress)
+        how = step.settings, committee.voting.vote, progress
+        if isinstance(measured, CommitteeEvaluation):
+            rows = compare_with_baselines(output, base, measured, task, *how)
+            table = rows_table(task.name, rows)
+        else:
+            rows = compare_several(output, base, measured, task, *how)
+            table = several_table(task.name, rows)
     if json_output:
         out.print_json(data={**measured.as_json(committee.labels), "rows": [asdict(row) for row in rows]})
         return
     out.print("\n".join(measured.lines(committee.labels)))
-    if rows:
-        out.print(rows_table(task.name, rows))
+    if table is not None:
+        out.print(table)
     out.print(f"The model is in {output}; next:")
     out.print(f"  tinylm predict {shlex.quote(str(output))} {shlex.quote(task.test.texts[0][:60])}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from tinylm.core.errors import InputError
+from tinylm.runtime.predictions import LabelsPrediction, Prediction
 from tinylm.text.formats import open_table
 from tinylm.text.labelled import column_to_label, texts_with_rows
 from tinylm.text.lines import require_encoding
@@ -16,14 +17,15 @@ from tinylm.text.written import new_table, require_writable
 
 if TYPE_CHECKING:
     from tinylm.runtime.classifier import Classifier
-    from tinylm.runtime.predictions import Prediction
 
 _ADDED = ("label", "probability", "disagreement")
 _DIGITS = 6
 """Of probabilities and disagreement in a table."""
 
 
-def label_texts(model: Path, blocks: Iterable[Sequence[str]], err: Console) -> "Iterator[tuple[str, Prediction]]":
+def label_texts(
+    model: Path, blocks: Iterable[Sequence[str]], err: Console
+) -> "Iterator[tuple[str, Prediction | LabelsPrediction]]":
     """Label texts as they come; `err` receives how many of them are not read whole."""
     from tinylm.runtime.loading import load
 
@@ -45,7 +47,7 @@ def say_not_read(committee: "Classifier", truncated: int, texts: int, err: Conso
 
 def label_file(
     model: Path, file: Path, output: Path | None, text_column: str | None, encoding: str, err: Console
-) -> "Iterator[tuple[str, Prediction]]":
+) -> "Iterator[tuple[str, Prediction | LabelsPrediction]]":
     """Label the texts of a file.
 
     Args:
@@ -84,7 +86,7 @@ def label_file(
 
 def _predicted(
     model: Path, table: Table, column: str, columns: Sequence[str] | None, err: Console
-) -> "Iterator[tuple[str, dict[str, Any], Prediction]]":
+) -> "Iterator[tuple[str, dict[str, Any], Prediction | LabelsPrediction]]":
     """Texts with their rows and predictions."""
     from tinylm.runtime.loading import load
     from tinylm.runtime.pool import BLOCK, predict_blocks
@@ -118,11 +120,18 @@ def _names(table: Table) -> list[str]:
     return names
 
 
-def _labelled(record: dict[str, Any], names: Sequence[str], prediction: "Prediction") -> dict[str, Any]:
+def _labelled(
+    record: dict[str, Any], names: Sequence[str], prediction: "Prediction | LabelsPrediction"
+) -> dict[str, Any]:
     taken = next((name for name in names if name in record), None)
     if taken is not None:
         raise InputError(
             f"a row has {taken!r}, which the first one does not have; rename it, or name it in the first row"
         )
-    numbers = (round(number, _DIGITS) for number in (prediction.probability, prediction.disagreement))
-    return {**record, **dict(zip(names, (prediction.label, *numbers), strict=True))}
+    disagreement = round(prediction.disagreement, _DIGITS)
+    if isinstance(prediction, LabelsPrediction):
+        each = (str(round(prediction.probabilities[label], _DIGITS)) for label in prediction.labels)
+        added: tuple[Any, ...] = ("|".join(prediction.labels), "|".join(each), disagreement)
+    else:
+        added = (prediction.label, round(prediction.probability, _DIGITS), disagreement)
+    return {**record, **dict(zip(names, added, strict=True))}

@@ -9,6 +9,7 @@ from typing import get_args
 from tinylm.committee.voting import Voting
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_json
+from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS
 from tinylm.tokens.windows import Long
 
 COMMITTEE = "committee.json"
@@ -56,9 +57,17 @@ def read_committee(folder: Path) -> CommitteeFile:
         stored = json.loads(path.read_text(encoding="utf-8"))
         names_and_labels = (stored["members"], stored["labels"])
         are_names = all(isinstance(x, list) and x and all(isinstance(y, str) for y in x) for x in names_and_labels)
-        # Older committees have neither a temperature nor n-grams.
-        voting = Voting(stored["vote"], stored.get("temperature", 1.0), stored.get("ngram_weight", 0.0))
+        # Older committees have neither a temperature nor n-grams, and one label a text.
+        voting = Voting(
+            stored["vote"],
+            stored.get("temperature", 1.0),
+            stored.get("ngram_weight", 0.0),
+            stored.get("problem_type", ONE_LABEL),
+            tuple(map(float, stored.get("thresholds", ()))),
+        )
         is_known = voting.vote in ("probability", "logit") and voting.temperature > 0 and 0 <= voting.ngram_weight <= 1
+        is_known &= voting.problem_type in (ONE_LABEL, SEVERAL_LABELS)
+        is_known &= len(voting.thresholds) in ((0, len(stored["labels"])) if voting.several else (0,))
         # ... and read the beginning of a text.
         long = stored.get("long", "truncate")
         if are_names and is_known and long in get_args(Long):

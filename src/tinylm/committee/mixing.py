@@ -4,14 +4,16 @@ Both are chosen by what each predicts of labels that it did not learn.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 
 import numpy as np
 import numpy.typing as npt
 
 from tinylm.committee.calibration import fit_temperature
-from tinylm.committee.voting import Vote, Voting, apply_temperature, vote
+from tinylm.committee.thresholds import TRUST, choose_thresholds, cross_validated_f1
+from tinylm.committee.voting import Vote, Voting, apply_temperature, as_questions, vote
+from tinylm.core.problems import SEVERAL_LABELS
 
 _STANDARD_ERRORS = 2.0
 """By how many a mix has to be better than the default one: the best of 35 is better than it by one of chance alone."""
@@ -60,6 +62,8 @@ class Mix:
     """At which the vote is calibrated."""
     ngrams: NgramVote | None = None
     """None where the members vote alone."""
+    thresholds: tuple[float, ...] = ()
+    """Of several labels a text; none where there is one, or were too few to choose by."""
 
     @property
     def is_default(self) -> bool:
@@ -79,7 +83,8 @@ def choose_mix(
 
     Args:
         predictions: (kinds, texts, classes) probabilities; no kind learnt these texts.
-        labels: (texts,) true classes.
+        labels: (texts,) true classes; (texts, classes) 0 or 1 where a text may have several, for which the mean
+            cross-entropy of its labels counts.
         members: of the committee, which takes the first kinds of the mix; temperature and shares are for so many.
         how: how they vote.
         ngram_scores: (len(NGRAM_C), texts, classes) scores of the linear n-gram classifier for each C, which did not
@@ -91,10 +96,63 @@ def choose_mix(
     """
     # Where none of these texts counts, they say what they can.
     alike = weights is None or not weights.any()
-    held_out = _HeldOut(labels, np.ones(len(labels)) if alike else np.asarray(weights, dtype=np.float64))
+    counted = np.ones(len(labels)) if alike else np.asarray(weights, dtype=np.float64)
+    if labels.ndim == 2:
+        return _of_several(predictions, labels, members, how, ngram_scores, counted)
+    return _choose(predictions, _HeldOut(labels, counted), members, how, ngram_scores)
+
+
+def _of_several(
+    predictions: npt.NDArray[np.floating],
+    labels: npt.NDArray[np.integer],
+    members: int,
+    how: Vote,
+    ngram_scores: npt.NDArray[np.floating] | None,
+    weights: npt.NDArray[np.float64],
+) -> Mix:
+    """Each text and label is a question of two answers, no and yes.
+
+    Kinds are chosen by cross-entropy, as for one label. The n-gram classifier may not raise it, but its share and its
+    regularisation are those of the highest F1, in which labels that are never probable count as much as others.
+    """
+    questions = labels.shape[1]
+    held_out = _HeldOut(labels.ravel(), np.repeat(weights, questions), questions)
+    mix = _choose(as_questions(predictions), held_out, members, how, None)
+    if len(labels) < _FEWEST:
+        return mix if ngram_scores is None else replace(mix, ngrams=UNSEARCHED)
+    votes, plain = predictions[list(mix.kinds[:members])], Voting(how, problem_type=SEVERAL_LABELS)
+    best, ngrams = vote(votes, plain), None
+    highest = cross_validated_f1(best, labels, trust=TRUST)
+    alone = held_out.mean(held_out.calibrated(as_questions(best))[0])
+    for c, scores in zip(NGRAM_C, () if ngram_scores is None else ngram_scores, strict=False):
+        # A machine's score is the logit of yes, where that of no is 0.
+        asked = np.stack([np.zeros_like(scores), scores], axis=-1)
+        temperature = fit_temperature(asked.reshape(-1, 2), held_out.labels, held_out.weights)
+        by_ngrams = apply_temperature(asked, temperature)[..., 1]
+        for weight in _NGRAM_WEIGHTS[1:]:
+            mixed = vote(votes, replace(plain, ngram_weight=weight), by_ngrams)
+            if held_out.mean(held_out.calibrated(as_questions(mixed))[0]) > alone:
+                continue
+            f1 = cross_validated_f1(mixed, labels, trust=TRUST)
+            if f1 > highest:
+                highest, best, ngrams = f1, mixed, NgramVote(c, temperature, weight)
+    _, temperature = held_out.calibrated(as_questions(best))
+    calibrated = vote(best[None], Voting(temperature=temperature, problem_type=SEVERAL_LABELS))
+    thresholds = choose_thresholds(calibrated, labels, trust=TRUST)
+    return replace(mix, temperature=temperature, ngrams=ngrams, thresholds=tuple(thresholds.tolist()))
+
+
+def _choose(
+    predictions: npt.NDArray[np.floating],
+    held_out: "_HeldOut",
+    members: int,
+    how: Vote,
+    ngram_scores: npt.NDArray[np.floating] | None,
+) -> Mix:
+    """See `choose_mix`."""
     default = tuple(range(len(predictions)))
     default_loss = held_out.mean(held_out.losses(predictions, default))
-    if len(labels) < _FEWEST:
+    if len(held_out.labels) < _FEWEST * held_out.questions:
         ngrams = None if ngram_scores is None else UNSEARCHED
         return Mix(default, default_loss, default_loss, temperature=1.0, ngrams=ngrams)
     every = combinations_with_replacement(default, len(default))
@@ -113,6 +171,8 @@ class _HeldOut:
     """(texts,) true classes."""
     weights: npt.NDArray[np.float64]
     """(texts,): how much each counts."""
+    questions: int = 1
+    """How many neighbours of these, of which each is then a question, are about one and the same text."""
 
     def mean(self, of_texts: npt.NDArray[np.float64]) -> float:
         """The weighted mean of a number a text, (texts,)."""
@@ -120,9 +180,10 @@ class _HeldOut:
 
     def is_clear(self, gain: npt.NDArray[np.float64], standard_errors: float) -> bool:
         """Whether the mean of what each text gains, (texts,), is more than so many of its standard errors."""
-        mean, texts = self.mean(gain), len(gain)
-        spread = np.sqrt((self.weights**2 * (gain - mean) ** 2).sum() * texts / (texts - 1))
-        return bool(mean > standard_errors * spread / self.weights.sum())
+        gain, weights = (x.reshape(-1, self.questions).mean(axis=1) for x in (gain, self.weights))
+        mean, texts = float(np.average(gain, weights=weights)), len(gain)
+        spread = np.sqrt((weights**2 * (gain - mean) ** 2).sum() * texts / (texts - 1))
+        return bool(mean > standard_errors * spread / weights.sum())
 
     def losses(self, predictions: npt.NDArray[np.floating], kinds: Sequence[int]) -> npt.NDArray[np.float64]:
         """Cross-entropy of each text: (texts,)."""

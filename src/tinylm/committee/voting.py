@@ -1,11 +1,12 @@
 """The soft committee's arithmetic: pooled predictions, disagreement, and what each further member adds.
 
 Everything takes `votes` of shape (members, texts, classes), each row a probability distribution, and needs
-nothing but NumPy, so that a committee can be studied from stored predictions without its models.
+nothing but NumPy, so that a committee can be studied from stored predictions without its models. Where a text may have
+several labels, each text and label is a question of two answers, no and yes (`as_questions`).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb
 from typing import Literal
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinylm.core.errors import InputError
+from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS, ProblemType
 from tinylm.core.seeds import numpy_generator
 
 Vote = Literal["probability", "logit"]
@@ -32,6 +34,19 @@ class Voting:
     than the average is. The most probable class stays."""
     ngram_weight: float = 0.0
     """Share of the average that the linear n-gram classifier has, where there is one; members share the rest evenly."""
+    problem_type: ProblemType = ONE_LABEL
+    """Whether each text has one label, or any number of them, each with a probability of its own."""
+    thresholds: tuple[float, ...] = ()
+    """Of several labels: from which probability on a text has each; 0.5 for all where there are none."""
+
+    @property
+    def several(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.problem_type == SEVERAL_LABELS
+
+    def least(self, labels: int) -> npt.NDArray[np.float64]:
+        """The threshold of each label: (labels,)."""
+        return np.array(self.thresholds) if self.thresholds else np.full(labels, 0.5)
 
 
 PLAIN = Voting()
@@ -63,7 +78,7 @@ def vote(votes: npt.ArrayLike, voting: Voting = PLAIN, ngrams: npt.ArrayLike | N
         votes: shape (members, texts, classes), probabilities.
         voting: with `"probability"` it is the mean probability; with `"logit"` the softmax of the mean logit, which is
             the normalised geometric mean of the probabilities: one confident "no" weighs more there. Then its
-            temperature is applied.
+            temperature is applied. Of several labels each is voted on by itself.
         ngrams: (texts, classes), probabilities of the linear n-gram classifier; the members vote alone when None.
 
     Returns:
@@ -72,11 +87,28 @@ def vote(votes: npt.ArrayLike, voting: Voting = PLAIN, ngrams: npt.ArrayLike | N
     Raises:
         InputError: the votes have another shape or are not probabilities.
     """
+    if voting.several:
+        asked = as_questions(votes)
+        further = None if ngrams is None else as_questions(ngrams)
+        shape = np.shape(votes)[1:]
+        return vote(asked, replace(voting, problem_type=ONE_LABEL), further)[:, 1].reshape(shape)
     mean = _scores(_checked(votes), voting.vote).mean(axis=0)
     if ngrams is not None:
         further = _scores(_checked(np.asarray(ngrams)[None]), voting.vote)[0]
         mean = (1 - voting.ngram_weight) * mean + voting.ngram_weight * further
     return apply_temperature(_log(mean) if voting.vote == "probability" else mean, voting.temperature)
+
+
+def as_questions(probabilities: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Probabilities (..., texts, labels) of several labels as those of no and yes: (..., texts * labels, 2).
+
+    Raises:
+        InputError: they are no probabilities.
+    """
+    yes = np.asarray(probabilities, dtype=np.float64)
+    if yes.ndim < 2 or not np.all((yes >= 0) & (yes <= 1)):
+        raise InputError("Votes on several labels are not probabilities; give each label's, from 0 to 1.")
+    return np.stack([1 - yes, yes], axis=-1).reshape(*yes.shape[:-2], -1, 2)
 
 
 def apply_temperature(logits: npt.NDArray[np.floating], temperature: float) -> npt.NDArray[np.float64]:
@@ -86,7 +118,7 @@ def apply_temperature(logits: npt.NDArray[np.floating], temperature: float) -> n
     return np.asarray(unnormalised / unnormalised.sum(axis=-1, keepdims=True))
 
 
-def disagreement(votes: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def disagreement(votes: npt.ArrayLike, problem_type: ProblemType = ONE_LABEL) -> npt.NDArray[np.float64]:
     """How far the members contradict each other, apart from what each is unsure of by itself.
 
     The mutual information between the member and its prediction, H(mean_k p_k) - mean_k H(p_k), as in BALD
@@ -95,13 +127,17 @@ def disagreement(votes: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
     Args:
         votes: shape (members, texts, classes), probabilities.
+        problem_type: where a text may have several labels, it is the sum of that of each, yes or no.
 
     Returns:
-        Nats, of shape (texts,): 0 where all members predict alike, at most log(min(members, classes)).
+        Nats, of shape (texts,): 0 where all members predict alike, at most log(min(members, classes)), or log(2) a
+        label.
 
     Raises:
         InputError: the votes have another shape or are not probabilities.
     """
+    if problem_type == SEVERAL_LABELS:
+        return np.asarray(disagreement(as_questions(votes)).reshape(np.shape(votes)[1:]).sum(axis=1))
     checked = _checked(votes)
     information = _entropy(checked.mean(axis=0)) - _entropy(checked).mean(axis=0)
     return np.asarray(np.maximum(information, 0.0))

@@ -5,9 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tinylm.committee import voting
+from tinylm.committee.thresholds import f1_scores
 from tinylm.evaluation import metrics
+from tinylm.evaluation.several import SeveralLabelsEvaluation, evaluate_several
 from tinylm.runtime.classifier import Classifier
 from tinylm.text.splits import Examples
 
@@ -84,8 +87,34 @@ class CommitteeEvaluation:
         }
 
 
+def measure_committee(committee: Classifier, examples: Examples) -> CommitteeEvaluation | SeveralLabelsEvaluation:
+    """Measure a committee on examples whose labels are positions in `committee.labels`: one a text, or several."""
+    if committee.voting.several:
+        return evaluate_several_labels(committee, examples)
+    return evaluate_committee(committee, examples)
+
+
+def evaluate_several_labels(committee: Classifier, examples: Examples) -> SeveralLabelsEvaluation:
+    """Measure a committee that gives a text several labels; those of `examples` are (texts, labels)."""
+    predictions = committee.predict_batch(examples.texts)
+    votes, ngrams, how = predictions.votes, predictions.ngrams, committee.voting
+    least = how.least(len(committee.labels))
+
+    def micro(probabilities: npt.NDArray[np.floating]) -> float:
+        return float(f1_scores(probabilities >= least, examples.labels)[0])
+
+    return SeveralLabelsEvaluation(
+        committee=evaluate_several(voting.vote(votes, how, ngrams) >= least, examples.labels),
+        members=tuple(map(micro, votes)),
+        members_alone=micro(voting.vote(votes, how)),
+        disagreement=float(voting.disagreement(votes, how.problem_type).mean()),
+        ngrams=None if ngrams is None else micro(ngrams),
+        truncated=int(predictions.truncated.sum()),
+    )
+
+
 def evaluate_committee(committee: Classifier, examples: Examples) -> CommitteeEvaluation:
-    """Measure a committee on examples whose labels are positions in `committee.labels`."""
+    """Measure a committee that gives a text one label; those of `examples` are positions in `committee.labels`."""
     predictions = committee.predict_batch(examples.texts)
     votes, ngrams = predictions.votes, predictions.ngrams
     return CommitteeEvaluation(

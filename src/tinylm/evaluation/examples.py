@@ -13,14 +13,20 @@ from typing import Any
 import numpy as np
 
 from tinylm.core.errors import InputError
+from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS, ProblemType
 from tinylm.core.runs import read_record
 from tinylm.text.known import is_name
+from tinylm.text.several import LabelForm
 from tinylm.text.sources import TaskSource, load_examples
 from tinylm.text.splits import Examples, Task
 
 
 def examples_to_evaluate(
-    model: Path, labels: tuple[str, ...], source: TaskSource, data_dir: str | Path | None
+    model: Path,
+    labels: tuple[str, ...],
+    source: TaskSource,
+    data_dir: str | Path | None,
+    problem_type: ProblemType = ONE_LABEL,
 ) -> Examples:
     """The examples that a model is evaluated on.
 
@@ -32,6 +38,7 @@ def examples_to_evaluate(
         labels: its labels.
         source: the labelled text.
         data_dir: where data sets known by name are looked for.
+        problem_type: whether the model gives a text one label, or any number.
 
     Raises:
         InputError: the source cannot be read, has changed since the training, or has a label that the model
@@ -42,21 +49,27 @@ def examples_to_evaluate(
         if recorded_source(record).source == source.record()["source"]:
             remedy = "put rows that the model has not seen in a file of their own"
             task = task_of_training(model, record, source.source, "test", remedy, data_dir)
-            return relabelled(task.test, task.labels, labels)
+            return relabelled(task.test, task.labels, labels, problem_type)
         moved = _moved_task(record, source, data_dir)
         if moved is not None:
-            return relabelled(moved.test, moved.labels, labels)
-    return whole_or_part(source, labels, data_dir, lambda task: task.test)
+            return relabelled(moved.test, moved.labels, labels, problem_type)
+    return whole_or_part(source, labels, data_dir, lambda task: task.test, problem_type)
 
 
 def whole_or_part(
-    source: TaskSource, labels: tuple[str, ...], data_dir: str | Path | None, part: Callable[[Task], Examples]
+    source: TaskSource,
+    labels: tuple[str, ...],
+    data_dir: str | Path | None,
+    part: Callable[[Task], Examples],
+    problem_type: ProblemType = ONE_LABEL,
 ) -> Examples:
     """The whole of a file, or a part of a folder, hub data set or name."""
     if source.test is None and not is_name(source.source) and Path(source.source).is_file():
-        return load_examples(source.source, labels, source.text_column, source.label_column, source.encoding)
+        form = LabelForm.of(source.label_separator, source.label_columns)
+        columns = source.text_column, source.label_column, source.encoding
+        return load_examples(source.source, labels, *columns, form=form, problem_type=problem_type)
     task = (source if data_dir is None else replace(source, data_dir=str(data_dir))).load(0)
-    return relabelled(part(task), task.labels, labels)
+    return relabelled(part(task), task.labels, labels, problem_type)
 
 
 def task_of_training(
@@ -89,23 +102,35 @@ def recorded_source(record: Mapping[str, Any], data_dir: str | Path | None = Non
     return TaskSource.from_record({k: v for k, v in record["task_source"].items() if k in known}, data_dir)
 
 
-def relabelled(examples: Examples, own: tuple[str, ...], labels: tuple[str, ...]) -> Examples:
+def relabelled(
+    examples: Examples, own: tuple[str, ...], labels: tuple[str, ...], problem_type: ProblemType = ONE_LABEL
+) -> Examples:
     """Examples with the label numbers of a model.
 
     Args:
         examples: whose labels are positions in `own`.
         own: label names of the examples.
         labels: label names of the model.
+        problem_type: of the model; one label a text becomes several of which each text has one.
 
     Raises:
-        InputError: the model does not know a label.
+        InputError: the model does not know a label, or gives one label where the examples have several.
     """
     position = {label: index for index, label in enumerate(labels)}
     unknown = [label for label in own if label not in position]
     if unknown:
         raise InputError(f"the model does not know the label {unknown[0]!r}; it knows {', '.join(labels)}")
     renumbered = np.array([position[label] for label in own])
-    return Examples(examples.texts, renumbered[examples.labels])
+    if problem_type == ONE_LABEL:
+        if examples.problem_type == SEVERAL_LABELS:
+            raise InputError("the texts have several labels each, and the model gives one; give one label a text")
+        return Examples(examples.texts, renumbered[examples.labels])
+    present = examples.labels
+    if examples.problem_type == ONE_LABEL:
+        present = np.eye(len(own), dtype=np.int64)[examples.labels]
+    moved = np.zeros((len(examples), len(labels)), np.int64)
+    moved[:, renumbered] = present
+    return Examples(examples.texts, moved)
 
 
 def _moved_task(record: Mapping[str, Any], source: TaskSource, data_dir: str | Path | None) -> Task | None:

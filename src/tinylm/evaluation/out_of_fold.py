@@ -4,20 +4,22 @@ Each member holds out a part of the training texts of its own. Between them the 
 at least one member to classify it, so that a model can be measured while its test part is left alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from tinylm.committee import voting
+from tinylm.committee.thresholds import TRUST, choose_thresholds
 from tinylm.core.errors import InputError
+from tinylm.core.problems import ONE_LABEL, ProblemType
 from tinylm.core.runs import read_record
 from tinylm.core.seeds import member_seed
 from tinylm.evaluation.examples import recorded_source, relabelled, task_of_training, whole_or_part
 from tinylm.runtime.classifier import Classifier
 from tinylm.text.sources import TaskSource
-from tinylm.text.splits import Examples, held_out_rows, hold_out
+from tinylm.text.splits import Examples, Task, held_out_rows, hold_out
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,29 @@ class OutOfFoldExamples:
     """(members, n), True where the member did not train on the text; every text has such a member."""
 
     def predictions(self, committee: Classifier) -> npt.NDArray[np.int64]:
-        """The class that the out-of-fold members of each text vote for: shape (n,)."""
+        """The class that the out-of-fold members of each text vote for: (n,), or (n, labels) as `Examples.labels`."""
+        probabilities = self.probabilities(committee)
+        if committee.voting.several:
+            return np.asarray(probabilities >= committee.voting.least(len(committee.labels)), np.int64)
+        return np.asarray(probabilities.argmax(1))
+
+    def probabilities(self, committee: Classifier) -> npt.NDArray[np.float64]:
+        """What the out-of-fold members of each text vote: (n, classes)."""
         votes = committee.votes(self.examples.texts)  # (members, n, classes)
-        predicted = np.empty(len(self.examples), np.int64)
+        probabilities = np.empty(votes.shape[1:])
         for members in np.unique(self.out_of_fold, axis=1).T:
             texts = (self.out_of_fold == members[:, None]).all(axis=0)
-            predicted[texts] = voting.vote(votes[members][:, texts], committee.voting).argmax(1)
-        return predicted
+            probabilities[texts] = voting.vote(votes[members][:, texts], committee.voting)
+        return probabilities
 
 
 def open_out_of_fold(
-    model: Path, members: int, labels: tuple[str, ...], source: TaskSource | None, data_dir: str | Path | None
+    model: Path,
+    members: int,
+    labels: tuple[str, ...],
+    source: TaskSource | None,
+    data_dir: str | Path | None,
+    problem_type: ProblemType = ONE_LABEL,
 ) -> OutOfFoldExamples:
     """Labelled texts to measure on while a model is being made, none of them from its test part.
 
@@ -51,12 +65,13 @@ def open_out_of_fold(
         source: a file is taken whole, a folder, hub data set or name gives a tenth of its training part, for all
             members; when None, what each member held out of the model's own training is for that member.
         data_dir: where data sets known by name are looked for.
+        problem_type: whether the model gives a text one label, or any number.
 
     Raises:
         InputError: there is no such text, or it has changed since the training.
     """
     if source is not None:
-        examples = whole_or_part(source, labels, data_dir, lambda task: hold_out(task.train, 0.1, 0)[1])
+        examples = whole_or_part(source, labels, data_dir, lambda task: hold_out(task.train, 0.1, 0)[1], problem_type)
         return OutOfFoldExamples(examples, np.ones((members, len(examples)), dtype=bool))
     record = read_record(model)
     if not record.get("task_source"):
@@ -64,6 +79,25 @@ def open_out_of_fold(
     remedy = "name labelled text that the model has not seen with --task"
     task = task_of_training(model, record, recorded_source(record).source, "validation", remedy, data_dir)
     fraction, seed = record["settings"]["validation_fraction"], record["settings"]["seed"]
-    held_out = np.stack([held_out_rows(task.train, fraction, member_seed(seed, index)) for index in range(members)])
+    held_out = _held_out_by_member(task.train, fraction, seed, members)
+    return replace(held_out, examples=relabelled(held_out.examples, task.labels, labels, problem_type))
+
+
+def thresholds_out_of_fold(committee: Classifier, task: Task, fraction: float, seed: int) -> tuple[float, ...]:
+    """Thresholds for several labels a text, chosen by what each member held out of its training.
+
+    Args:
+        committee: of members that were trained on `task`.
+        task: what they learnt.
+        fraction: of the training texts that each held out.
+        seed: of the committee.
+    """
+    held_out = _held_out_by_member(task.train, fraction, seed, len(committee))
+    probabilities = held_out.probabilities(committee)
+    return tuple(choose_thresholds(probabilities, held_out.examples.labels, trust=TRUST).tolist())
+
+
+def _held_out_by_member(train: Examples, fraction: float, seed: int, members: int) -> OutOfFoldExamples:
+    held_out = np.stack([held_out_rows(train, fraction, member_seed(seed, index)) for index in range(members)])
     kept = np.flatnonzero(held_out.any(axis=0))
-    return OutOfFoldExamples(relabelled(task.train.take(kept), task.labels, labels), held_out[:, kept])
+    return OutOfFoldExamples(train.take(kept), held_out[:, kept])

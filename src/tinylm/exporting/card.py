@@ -13,7 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from tinylm.exporting.provenance import without_folder
 from tinylm.exporting.report import AccuracyDrop
-from tinylm.runtime.artefact import GRAPH, WeightPrecision
+from tinylm.runtime.artefact import ARTEFACT, GRAPH, WeightPrecision
 from tinylm.runtime.loading import Checkpoint
 from tinylm.tokens.windows import MOST_WINDOWS
 
@@ -65,7 +65,8 @@ def _result(drop: AccuracyDrop, precision: WeightPrecision, measured_on: str) ->
         task_type="text-classification",
         dataset_type=dataset.removeprefix("hf://"),
         dataset_name=f"{dataset}, {drop.texts} texts held out of training",
-        metric_type="accuracy",
+        metric_type="accuracy" if drop.measure == "accuracy" else "f1",
+        metric_name=None if drop.measure == "accuracy" else drop.measure,
         metric_value=drop.quantized if precision == drop.precision else drop.float32,
     )
 
@@ -77,6 +78,8 @@ def _facts(checkpoint: Checkpoint, record: Mapping[str, Any], precision: WeightP
     longest = " or ".join(str(n) for n in sorted({vocabulary.positions for vocabulary in checkpoint.vocabularies}))
     averaged = "probabilities" if checkpoint.voting.vote == "probability" else "logits"
     yield f"- **Labels** ({len(labels)}): {shown}{more}."
+    if checkpoint.voting.several:
+        yield from _thresholds(checkpoint)
     share = checkpoint.voting.ngram_weight
     further = f", and a linear n-gram classifier has {share:.0%} of the vote" if share else ""
     yield f"- **Members**: {len(checkpoint.members)}; their {averaged} are averaged{further}."
@@ -91,13 +94,23 @@ def _facts(checkpoint: Checkpoint, record: Mapping[str, Any], precision: WeightP
     yield f"- **Weights**: {precision}."
 
 
+def _thresholds(checkpoint: Checkpoint) -> Iterator[str]:
+    least = checkpoint.voting.least(len(checkpoint.labels))
+    spread = f"{least[0]:.2f}" if least.min() == least.max() else f"{least.min():.2f} to {least.max():.2f}"
+    yield (
+        f"- **Problem type**: `{checkpoint.voting.problem_type}`; a text has every label whose probability reaches its "
+        f"threshold, {spread} (`thresholds` in `{ARTEFACT}`), and may have none."
+    )
+
+
 def _checks(difference: float, drop: AccuracyDrop | None, *, distilled: bool) -> Iterator[str]:
     yield f"- In float32 its probabilities are within {difference:.0e} of the trained model's."
     if drop is not None:
+        taught = " The committee it was distilled from may have trained on them." if distilled else ""
         yield (
-            f"- On {drop.texts:,} labelled texts, each classified by the members that did not train on it: accuracy "
-            f"{drop.float32:.2%} in float32 and {drop.quantized:.2%} in {drop.precision}; {drop.changed:,} texts get "
-            f"another label.{' The committee it was distilled from may have trained on them.' if distilled else ''}"
+            f"- On {drop.texts:,} labelled texts, each classified by the members that did not train on it: "
+            f"{drop.measure} {drop.float32:.2%} in float32 and {drop.quantized:.2%} in {drop.precision}; "
+            f"{drop.changed:,} texts get {drop.other}.{taught}"
         )
 
 

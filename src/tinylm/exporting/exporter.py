@@ -67,7 +67,8 @@ def export_committee(
     checkpoint, record = open_checkpoint(model), read_record(model)
     labelled = None
     if precision != "float32":
-        labelled = open_out_of_fold(model, len(checkpoint.members), checkpoint.labels, task, None)
+        problem_type = checkpoint.voting.problem_type
+        labelled = open_out_of_fold(model, len(checkpoint.members), checkpoint.labels, task, None, problem_type)
     progress.say(f"writing {len(checkpoint.members)} member(s) as one graph, and comparing it with torch")
     graph = _graph(checkpoint, "float32")
     backend = _backend(checkpoint, graph)
@@ -88,7 +89,7 @@ def export_committee(
         else:
             precision = "float32"
             progress.say(
-                f"{drop.precision} costs {drop.points:.2f} points of accuracy on {drop.texts:,} texts, "
+                f"{drop.precision} costs {drop.points:.2f} points of {drop.measure} on {drop.texts:,} texts, "
                 f"more than {max_accuracy_drop:g}, so float32 is kept; --max-accuracy-drop allows more"
             )
     with new_folder(output) as temporary:

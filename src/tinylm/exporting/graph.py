@@ -141,6 +141,9 @@ class GraphOperations:
     def tanh(self, x: str) -> str:
         return self._node("Tanh", x)
 
+    def sigmoid(self, x: str) -> str:
+        return self._node("Sigmoid", x)
+
     def softmax(self, x: str) -> str:
         return self._node("Softmax", x, axis=-1)
 

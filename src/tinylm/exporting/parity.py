@@ -43,9 +43,12 @@ def largest_difference(checkpoint: Checkpoint, backend: Backend) -> float:
             ids, mask = torch.from_numpy(sequences.ids), torch.from_numpy(sequences.mask).bool()
             for index in group:
                 with torch.inference_mode():
-                    votes[index] = models[index](ids, mask).double().softmax(1).numpy()
+                    logits = models[index](ids, mask).double()
+                    votes[index] = (logits.sigmoid() if checkpoint.voting.several else logits.softmax(1)).numpy()
         ngrams = checkpoint.ngrams
-        by_ngrams = None if ngrams is None else ngram_probabilities(NumpyOperations(), ngrams, batch[0])[0]
+        by_ngrams = None
+        if ngrams is not None:
+            by_ngrams, _ = ngram_probabilities(NumpyOperations(), ngrams, batch[0], checkpoint.voting)
         vote = voting.vote(votes, checkpoint.voting, by_ngrams)
         differences += [np.abs(found_votes - votes).max(), np.abs(found.probabilities - vote).max()]
     # np.max keeps NaN, and the built-in max may not.

@@ -9,7 +9,14 @@ from typing import Any
 
 _KEPT = ("task_fingerprint", "settings")
 _SOURCE_PATHS = ("source", "test")
-_SOURCE_KEPT = ("text_column", "label_column", "train_per_label", "test_per_label")
+_SOURCE_KEPT = (
+    "text_column",
+    "label_column",
+    "label_separator",
+    "label_columns",
+    "train_per_label",
+    "test_per_label",
+)
 
 
 def shareable(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinylm.committee.thresholds import f1_scores
 from tinylm.evaluation.out_of_fold import OutOfFoldExamples
 from tinylm.runtime.artefact import WeightPrecision
 from tinylm.runtime.classifier import Classifier
@@ -23,7 +24,14 @@ class AccuracyDrop:
     quantized: float
     """Accuracy of the quantised weights, 0 to 1."""
     changed: int
-    """Texts that get another label."""
+    """Texts that get another label, or other labels."""
+    measure: str = "accuracy"
+    """What stands in for it where a text may have several labels: micro F1."""
+
+    @property
+    def other(self) -> str:
+        """What the texts that changed got."""
+        return "another label" if self.measure == "accuracy" else "other labels"
 
     @property
     def points(self) -> float:
@@ -55,10 +63,10 @@ class ExportReport:
         if self.drop is not None:
             drop = self.drop
             lines.append(
-                f"accuracy on {drop.texts:,} texts held out of training: {drop.float32:.2%} in float32, "
+                f"{drop.measure} on {drop.texts:,} texts held out of training: {drop.float32:.2%} in float32, "
                 f"{drop.quantized:.2%} in {drop.precision}, "
                 f"{abs(drop.points):.2f} points {'more' if drop.points < 0 else 'less'}; "
-                f"{drop.changed:,} texts get another label"
+                f"{drop.changed:,} texts get {drop.other}"
             )
         return lines
 
@@ -69,6 +77,15 @@ def accuracy_drop(
     """Measure what quantised weights cost on labelled text."""
     before, after = (labelled.predictions(committee) for committee in (float32, quantized))
     labels = labelled.examples.labels
+    if float32.voting.several:
+        return AccuracyDrop(
+            precision=precision,
+            texts=len(labels),
+            float32=f1_scores(before == 1, labels)[0],
+            quantized=f1_scores(after == 1, labels)[0],
+            changed=int(np.count_nonzero((before != after).any(axis=1))),
+            measure="micro F1",
+        )
     return AccuracyDrop(
         precision=precision,
         texts=len(labels),

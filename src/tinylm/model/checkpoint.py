@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tinylm.core.errors import InputError, TinyLMError
 from tinylm.core.files import write_json
+from tinylm.core.problems import ONE_LABEL
 from tinylm.model.heads import MaskedLanguageModel, SequenceClassifier
 from tinylm.model.layout import (
     CONFIG,
@@ -25,6 +26,7 @@ from tinylm.model.layout import (
     current_name,
     hugging_face_name,
     read_config,
+    read_problem_type,
     sentence_transformer_files,
 )
 from tinylm.tokens.wordpiece import Tokenizer
@@ -58,7 +60,8 @@ def save_model(
     architecture: Architecture = (
         "BertForSequenceClassification" if isinstance(model, SequenceClassifier) else "BertForMaskedLM"
     )
-    write_json(folder / CONFIG, config_json(model.config, architecture, tokenizer.pad_id, labels))
+    problem_type = model.problem_type if isinstance(model, SequenceClassifier) else ONE_LABEL
+    write_json(folder / CONFIG, config_json(model.config, architecture, tokenizer.pad_id, labels, problem_type))
     tokenizer.save(folder)
     for name, content in sentence_transformer_files(model.config).items():
         write_json(folder / name, content)
@@ -84,7 +87,7 @@ def load_classifier(folder: Path) -> tuple[SequenceClassifier, tuple[str, ...]]:
     config, labels = read_config(folder)
     if not labels:
         raise InputError(f"{folder} holds no classifier: its {CONFIG} names no labels; fine-tune it first")
-    model = SequenceClassifier(config, len(labels))
+    model = SequenceClassifier(config, len(labels), read_problem_type(folder))
     _fill(model, folder)
     return model, labels
 

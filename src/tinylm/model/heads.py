@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tinylm.core.problems import ONE_LABEL, ProblemType
 from tinylm.core.seeds import torch_generator
 from tinylm.model.config import ModelConfig
 from tinylm.model.encoder import Embeddings, Encoder, dropout
@@ -74,9 +75,9 @@ class MaskedLanguageModel(nn.Module):
 class SequenceClassifier(nn.Module):
     """An encoder whose [CLS] is pooled and classified."""
 
-    def __init__(self, config: ModelConfig, labels: int) -> None:
+    def __init__(self, config: ModelConfig, labels: int, problem_type: ProblemType = ONE_LABEL) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.problem_type = config, problem_type
         self.encoder = Encoder(config)
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
         self.classifier = nn.Linear(config.hidden_size, labels)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tinylm.core.errors import InputError
+from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS, ProblemType
 from tinylm.model.config import ModelConfig
 from tinylm.model.front_ends.base import front_end_json, read_front_end
 
@@ -73,10 +74,27 @@ def read_config(folder: Path) -> tuple[ModelConfig, tuple[str, ...]]:
         raise InputError(f"{path} does not describe a BERT that tinylm can open: {error}") from error
 
 
+def read_problem_type(folder: Path) -> ProblemType:
+    """Whether a classifier's folder says that a text has one label, or any number; one where it says nothing.
+
+    Raises:
+        InputError: it is something else, such as a number.
+    """
+    path = folder / CONFIG
+    found = json.loads(path.read_text(encoding="utf-8")).get("problem_type") or ONE_LABEL
+    if found not in (ONE_LABEL, SEVERAL_LABELS):
+        raise InputError(f"{path} has the problem_type {found!r}; tinylm opens {ONE_LABEL} and {SEVERAL_LABELS}")
+    return ONE_LABEL if found == ONE_LABEL else SEVERAL_LABELS
+
+
 def config_json(
-    config: ModelConfig, architecture: Architecture, pad_id: int, labels: tuple[str, ...] = ()
+    config: ModelConfig,
+    architecture: Architecture,
+    pad_id: int,
+    labels: tuple[str, ...] = (),
+    problem_type: ProblemType = ONE_LABEL,
 ) -> dict[str, Any]:
-    """What `config.json` says of a model; `labels` are the names of a classifier's classes."""
+    """What `config.json` says of a model; `labels` and `problem_type` are those of a classifier."""
     stored: dict[str, Any] = {
         "architectures": [architecture],
         "model_type": "bert",
@@ -99,7 +117,7 @@ def config_json(
     if labels:
         stored["id2label"] = {str(i): label for i, label in enumerate(labels)}
         stored["label2id"] = {label: i for i, label in enumerate(labels)}
-        stored["problem_type"] = "single_label_classification"
+        stored["problem_type"] = problem_type
     front_end = front_end_json(config.front_end)
     if front_end is not None:
         stored["front_end"] = front_end

@@ -133,6 +133,9 @@ class Operations(Protocol[Value]):
     def tanh(self, x: Value) -> Value:
         """Hyperbolic tangent."""
 
+    def sigmoid(self, x: Value) -> Value:
+        """Logistic function."""
+
     def softmax(self, x: Value) -> Value:
         """Over the last axis."""
 

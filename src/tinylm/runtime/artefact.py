@@ -10,6 +10,7 @@ from tinylm.committee.files import COMMITTEE, SEARCH, read_committee
 from tinylm.committee.voting import Vote, Voting
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_json
+from tinylm.core.problems import ONE_LABEL, ProblemType
 from tinylm.core.runs import RUN, names_in
 from tinylm.model.layout import CONFIG, SENTENCE_TRANSFORMER_FILES, WEIGHTS
 from tinylm.model.ngrams import NGRAMS
@@ -51,6 +52,8 @@ class Artefact:
         temperature: of the average, likewise built in.
         ngram_weight: share of the average that a linear n-gram classifier has, likewise built in.
         long: what is done with long texts.
+        problem_type: whether a text has one label, or any number; likewise.
+        thresholds: of several labels, from which probability on a text has each; not in the graph.
     """
 
     members: int
@@ -62,11 +65,13 @@ class Artefact:
     temperature: float = 1.0
     ngram_weight: float = 0.0
     long: Long = "truncate"
+    problem_type: ProblemType = ONE_LABEL
+    thresholds: tuple[float, ...] = ()
 
     @property
     def voting(self) -> Voting:
         """How they vote."""
-        return Voting(self.vote, self.temperature, self.ngram_weight)
+        return Voting(self.vote, self.temperature, self.ngram_weight, self.problem_type, self.thresholds)
 
 
 def vocabulary_folders(folder: Path, count: int) -> list[Path]:

@@ -19,7 +19,7 @@ from tinylm.runtime.batches import Vocabulary, batches_by_length, padded, requir
 from tinylm.runtime.encoder import Encoder
 from tinylm.runtime.explaining import weigh_words
 from tinylm.runtime.forward import NgramSums, Outputs
-from tinylm.runtime.predictions import Explanation, Prediction, Predictions
+from tinylm.runtime.predictions import Explanation, LabelsPrediction, Prediction, Predictions
 from tinylm.runtime.windows import Windows
 from tinylm.tokens.windows import Long, most_windows, not_read
 
@@ -28,6 +28,8 @@ _CHUNK = 256
 
 Array = npt.NDArray[np.float32]
 Item = TypeVar("Item")
+Answer = str | list[str] | None
+"""A label, or None for an abstention; a list of labels where a text may have several."""
 
 
 class Classifier:
@@ -60,6 +62,7 @@ class Classifier:
         self._backend, self._vocabularies = backend, tuple(vocabularies)
         self._members, self._batch_tokens, self._files = members, batch_tokens, tuple(files)
         self.labels, self.voting, self.long, self.threads = labels, voting, long, threads
+        self._thresholds = voting.least(len(labels)) if voting.several else None
 
     def __len__(self) -> int:
         return self._members
@@ -69,21 +72,26 @@ class Classifier:
         return not_read(truncated, texts, min(v.positions for v in self._vocabularies), self.long)
 
     @overload
-    def predict(self, texts: str, *, abstain: float | None = None) -> str | None: ...  # type: ignore[overload-overlap]
+    def predict(self, texts: str, *, abstain: float | None = None) -> Answer: ...  # type: ignore[overload-overlap]
     @overload
-    def predict(self, texts: Iterator[str], *, abstain: float | None = None) -> Iterator[str | None]: ...  # type: ignore[overload-overlap]
+    def predict(self, texts: Iterator[str], *, abstain: float | None = None) -> Iterator[Answer]: ...  # type: ignore[overload-overlap]
     @overload
-    def predict(self, texts: Iterable[str], *, abstain: float | None = None) -> list[str | None]: ...
+    def predict(self, texts: Iterable[str], *, abstain: float | None = None) -> list[Answer]: ...
     def predict(self, texts: str | Iterable[str], *, abstain: float | None = None) -> Any:
-        """The most probable label of each text.
+        """The most probable label of each text; the list of its labels, perhaps empty, where it may have several.
 
         Args:
             texts: one, a collection, or an iterator.
             abstain: give None instead of a label that is less probable than this; never when None.
 
         Raises:
-            InputError: a text is not a string, or the threshold is not a probability.
+            InputError: a text is not a string, the threshold is not a probability, or it is given where a text may have
+                several labels, each of which has a threshold already.
         """
+        if self.voting.several:
+            if abstain is not None:
+                raise InputError("abstain is for one label a text; here a text has those that reach their thresholds")
+            return self._predict(texts, lambda predictions: predictions.label_sets, list)
         if abstain is not None and not 0 <= abstain <= 1:
             raise InputError(f"abstain is {abstain}; it is a probability, from 0 to 1")
         least = 0.0 if abstain is None else abstain
@@ -103,7 +111,10 @@ class Classifier:
     @overload
     def predict_proba(self, texts: str | Iterable[str]) -> Array: ...
     def predict_proba(self, texts: str | Iterable[str]) -> Any:
-        """The committee's probabilities: (labels,) for one text, (texts, labels) for a collection."""
+        """The committee's probabilities: (labels,) for one text, (texts, labels) for a collection.
+
+        They sum to 1; where a text may have several labels, each has a probability of its own.
+        """
         return self._predict(texts, lambda predictions: predictions.probabilities, np.asarray)
 
     @overload
@@ -147,7 +158,7 @@ class Classifier:
         """
         return Encoder(self._backend, self._vocabularies, threads=self.threads, batch_tokens=self._batch_tokens)
 
-    def predictions(self, texts: Iterable[str]) -> Iterator[Prediction]:
+    def predictions(self, texts: Iterable[str]) -> Iterator[Prediction | LabelsPrediction]:
         """Predictions as a stream, in the order of the texts."""
         return self._stream(texts, Predictions.one_by_one)
 
@@ -158,9 +169,8 @@ class Classifier:
             InputError: a text is not a string.
         """
         none = np.empty((0, len(self.labels)), np.float32)
-        empty = Predictions(
-            self.labels, none, np.stack([none] * len(self)), np.empty(0, np.int64), np.empty(0, np.bool_)
-        )
+        no_votes, uncut = np.stack([none] * len(self)), np.empty(0, np.bool_)
+        empty = Predictions(self.labels, none, no_votes, np.empty(0, np.int64), uncut, thresholds=self._thresholds)
         parts = [self._predict_chunk(texts[start : start + _CHUNK]) for start in range(0, len(texts), _CHUNK)]
         return Predictions.concatenate(parts or [empty])
 
@@ -220,7 +230,9 @@ class Classifier:
     def _to_predictions(self, windows: Windows, outputs: Outputs[Array]) -> Predictions:
         """Predictions from what a backend gave, which has the texts before the members."""
         probabilities, votes, ngrams = windows.pool(outputs, self.voting)
-        return Predictions(self.labels, probabilities, votes.swapaxes(0, 1), windows.tokens, windows.truncated, ngrams)
+        votes = votes.swapaxes(0, 1)
+        read = windows.tokens, windows.truncated
+        return Predictions(self.labels, probabilities, votes, *read, ngrams, self._thresholds)
 
     def _windows(self, texts: Sequence[str]) -> Windows:
         require_strings(texts)

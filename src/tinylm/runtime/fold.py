@@ -22,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tinylm.core.errors import InputError
+from tinylm.core.problems import ONE_LABEL, ProblemType
 from tinylm.model.config import ModelConfig
 from tinylm.model.front_ends.base import FoldedFrontEnd
-from tinylm.model.layout import CONFIG, read_config
+from tinylm.model.layout import CONFIG, read_config, read_problem_type
 from tinylm.model.operations import Array, Bigrams, Linear, Norm
 from tinylm.model.tensors import StoredTensors
 from tinylm.tokens.loading import load_tokenizer
@@ -134,6 +135,9 @@ class FoldedMember(FoldedEncoder):
     classifier: Linear
     """After it."""
 
+    problem_type: ProblemType = ONE_LABEL
+    """Whether each text has one of the labels, or any number of them."""
+
 
 def fold_encoder(folder: Path) -> FoldedEncoder:
     """Open a model folder in Hugging Face's layout as a folded encoder, whatever stands on it.
@@ -161,6 +165,7 @@ def fold_member(folder: Path) -> FoldedMember:
         labels=labels,
         pooler=tensors.linear("pooler", width, width),
         classifier=tensors.linear("classifier", len(labels), width),
+        problem_type=read_problem_type(folder),
     )
     tensors.finish()
     return member

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
+import numpy as np
+
 from tinylm.committee.voting import Voting
 from tinylm.model.ngrams import NORM_EPSILON, NgramClassifier
 from tinylm.model.operations import Array, Operations, TokenBatch, Value
@@ -88,19 +90,20 @@ def forward_committee(
         logits.append(operations.linear(pooled, member.classifier))
     side_by_side = operations.concatenate(logits)
     by_member = operations.reshape(side_by_side, 0, len(members), -1)
-    votes = operations.softmax(by_member)
+    spread = operations.sigmoid if voting.several else operations.softmax
+    votes = spread(by_member)
     by_ngrams = sums = None
     if ngrams is not None:
-        by_ngrams, sums = ngram_probabilities(operations, ngrams, batches[0])
+        by_ngrams, sums = ngram_probabilities(operations, ngrams, batches[0], voting)
     mean = operations.mean(votes if voting.vote == "probability" else by_member, keep=False)
     if by_ngrams is not None:
         share = voting.ngram_weight
-        further = by_ngrams if voting.vote == "probability" else operations.log(by_ngrams)
+        further = by_ngrams if voting.vote == "probability" else _logits(operations, by_ngrams, voting)
         mean = operations.add(operations.scale(mean, 1 - share), operations.scale(further, share))
     if voting.vote == "probability" and voting.temperature == 1:
         return Outputs(mean, votes, attention, by_ngrams, read, sums)
-    mean_logits = operations.log(mean) if voting.vote == "probability" else mean
-    probabilities = operations.softmax(operations.scale(mean_logits, 1 / voting.temperature))
+    mean_logits = _logits(operations, mean, voting) if voting.vote == "probability" else mean
+    probabilities = spread(operations.scale(mean_logits, 1 / voting.temperature))
     return Outputs(probabilities, votes, attention, by_ngrams, read, sums)
 
 
@@ -126,8 +129,17 @@ def _read_all(
     return tuple(read[index] for index in range(len(members))), attention
 
 
+def _logits(operations: Operations[Value], probabilities: Value, voting: Voting) -> Value:
+    """What gives these probabilities: their logarithms, or the log-odds of each label where a text may have several."""
+    logs = operations.log(probabilities)
+    if not voting.several:
+        return logs
+    others = operations.add(operations.scale(probabilities, -1.0), operations.constant(np.ones(1, np.float32)))
+    return operations.add(logs, operations.scale(operations.log(others), -1.0))
+
+
 def ngram_probabilities(
-    operations: Operations[Value], ngrams: NgramClassifier, batch: TokenBatch[Value]
+    operations: Operations[Value], ngrams: NgramClassifier, batch: TokenBatch[Value], voting: Voting
 ) -> tuple[Value, NgramSums[Value]]:
     """(B, labels), those of the linear n-gram classifier, and its sums; the formula is in `model/ngrams.py`."""
     of_unigrams = operations.lookup(ngrams.unigram_rows, batch.ids)
@@ -141,7 +153,8 @@ def ngram_probabilities(
     scale = operations.inverse_norm(operations.transpose(operations.concatenate(idf), 0, 2, 1), NORM_EPSILON)
     scores, bias = operations.reshape(operations.multiply(total, scale), 0, -1), operations.constant(ngrams.bias)
     sums = NgramSums(operations.reshape(total, 0, -1), scale, bias)
-    return operations.softmax(operations.add(scores, bias)), sums
+    logits = operations.add(scores, bias)
+    return operations.sigmoid(logits) if voting.several else operations.softmax(logits), sums
 
 
 def _member(operations: Operations[Value], member: FoldedEncoder, batch: TokenBatch[Value]) -> tuple[Value, Value]:

@@ -1,7 +1,7 @@
 """Opening a model: an exported artefact, a trained committee, or one classifier in Hugging Face's layout."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinylm.committee.files import COMMITTEE, read_committee
@@ -163,7 +163,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         folders = tuple(folder / name for name in stored.members)
         members = tuple(map(fold_member, folders))
         for path, member in zip(folders, members, strict=True):
-            if member.labels != stored.labels:
+            if member.labels != stored.labels or member.problem_type != stored.voting.problem_type:
                 raise InputError(f"{path} has other labels than its committee; train or copy the model again")
         ngrams = None
         if stored.voting.ngram_weight:
@@ -173,7 +173,9 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         files = _present(folder / COMMITTEE, *folders, folder / NGRAMS, folder / RUN)
         return Checkpoint(members, folders, stored.voting, files, ngrams, stored.long)
     if (folder / CONFIG).is_file():
-        return Checkpoint((fold_member(folder),), (folder,), PLAIN, _present(*sorted(folder.iterdir())))
+        member = fold_member(folder)
+        voting = replace(PLAIN, problem_type=member.problem_type)
+        return Checkpoint((member,), (folder,), voting, _present(*sorted(folder.iterdir())))
     if not folder.is_dir():
         raise InputError(f"there is no model at {folder}; give the folder that `tinylm train -o` wrote")
     raise InputError(

@@ -84,6 +84,10 @@ class NumpyOperations:
     def tanh(self, x: Values) -> Values:
         return np.tanh(x)
 
+    def sigmoid(self, x: Values) -> Values:
+        # By tanh, which does not overflow.
+        return np.asarray(np.tanh(x * np.float32(0.5)) * np.float32(0.5) + np.float32(0.5))
+
     def softmax(self, x: Values) -> Values:
         exponentials = np.exp(x - x.max(-1, keepdims=True))
         return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))

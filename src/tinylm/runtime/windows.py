@@ -93,16 +93,21 @@ class Windows:
         ngrams = None if outputs.ngrams is None else outputs.ngrams[self._begins]
         probabilities, several = outputs.probabilities[self._begins], self.counts > 1
         if ngrams is not None and outputs.ngram_sums is not None:
-            ngrams[several] = self._whole(outputs.ngram_sums)[several]
+            ngrams[several] = self._whole(outputs.ngram_sums, how)[several]
         further = None if ngrams is None else ngrams[several]
         probabilities[several] = voting.vote(votes[several].swapaxes(0, 1), how, further)
         return probabilities, votes, ngrams
 
-    def _whole(self, sums: NgramSums[Array]) -> Array:
+    def _whole(self, sums: NgramSums[Array], how: voting.Voting) -> Array:
         """(n, labels) probabilities that the linear n-gram classifier gives whole texts."""
         scores = np.add.reduceat(sums.scores.astype(np.float64), self._begins)
         squares = np.add.reduceat(sums.scale.reshape(-1, 1).astype(np.float64) ** -2, self._begins)
-        return voting.apply_temperature(scores / np.sqrt(squares) + sums.bias, 1.0).astype(np.float32)
+        logits = scores / np.sqrt(squares) + sums.bias
+        if how.several:
+            # As that of yes, where that of no is 0.
+            asked = np.stack([np.zeros_like(logits), logits], axis=-1)
+            return voting.apply_temperature(asked, 1.0)[..., 1].astype(np.float32)
+        return voting.apply_temperature(logits, 1.0).astype(np.float32)
 
 
 def _rows(tokenizer: Tokenizer, texts: Sequence[Sequence[int]], counts: npt.NDArray[np.int64]) -> list[list[int]]:

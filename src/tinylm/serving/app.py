@@ -178,7 +178,8 @@ async def _predict(request: Request, limits: Limits, metrics: Metrics) -> Respon
     if not isinstance(requested, OneText):
         return _json(ManyAnswers(predictions=given, milliseconds=_since(start)))
     shape = ExplainedAnswer if explained else OneAnswer
-    return _json(shape(**vars(given[0]), **explained, milliseconds=_since(start)))
+    answer = {name: getattr(given[0], name) for name in given[0].model_fields_set}
+    return _json(shape(**answer, **explained, milliseconds=_since(start)))
 
 
 def _since(start: float) -> float:
@@ -186,7 +187,8 @@ def _since(start: float) -> float:
 
 
 def _json(message: BaseModel) -> Response:
-    return Response(message.model_dump_json(), media_type="application/json")
+    # What is not set is of the other problem: one label a text, or several.
+    return Response(message.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
 async def _body(request: Request, limits: Limits) -> bytes:

@@ -45,10 +45,19 @@ _Shape = TypeVar("_Shape", OneText, ManyTexts)
 
 
 class PredictionMessage(BaseModel):
-    """The prediction of the committee for a text; the fields are those of `runtime.predictions.Prediction`."""
+    """The prediction of the committee for a text.
 
-    label: str = Field(description="the most probable label")
-    probability: float = Field(description="of that label")
+    The fields are those of `runtime.predictions.Prediction`; where a text may have several labels, those of
+    `LabelsPrediction`, which has `labels` in place of `label` and `probability`.
+    """
+
+    label: str | None = Field(default=None, description="the most probable label, where a text has one")
+    probability: float | None = Field(default=None, description="of that label")
+    labels: list[str] | None = Field(
+        default=None,
+        description="the labels that reach their thresholds, the most probable first, where a text may have several; "
+        "perhaps none",
+    )
     probabilities: dict[str, float] = Field(description="of every label, by the committee")
     disagreement: float = Field(description="of the members, in nats; 0 where all agree")
     votes: list[dict[str, float]] = Field(description="of every label, by each member")

@@ -113,6 +113,9 @@ def _table(kind: str, shape: Mapping[str, Any]) -> str:
 def _type(field: Mapping[str, Any]) -> str:
     limits = {"maxLength": "characters", "maxItems": "items"}
     most = "".join(f", at most {field[key]} {unit}" for key, unit in limits.items() if key in field)
+    if "anyOf" in field:
+        # What may be missing: its type where it is there.
+        return _type(next(shape for shape in field["anyOf"] if shape.get("type") != "null"))
     if "items" in field:
         return f"list of {_type(field['items'])}{most}"
     if isinstance(field.get("additionalProperties"), dict):

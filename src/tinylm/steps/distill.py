@@ -2,14 +2,13 @@
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import KW_ONLY, asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 
 from tinylm.committee.files import member_names, read_committee, write_committee
-from tinylm.committee.voting import Voting
 from tinylm.core.errors import InputError
 from tinylm.core.progress import Progress, Reporting, Silent
 from tinylm.core.runs import claim, read_record
@@ -112,7 +111,7 @@ class Distill:
             targets = soft.of_readable(corpus, tokenizer) if tokens.meta.unreadable else soft.probabilities
             distill_member(target, index, start, sequences, targets, self.settings, join_processes(), progress)
         # What they learnt is calibrated already, and has the vote of the n-grams in it.
-        voting = Voting(committee.voting.vote)
+        voting = replace(committee.voting, temperature=1.0, ngram_weight=0.0)
         write_committee(output, member_names(self.members), committee.labels, voting, committee.long)
         shutil.rmtree(output / _TARGETS, ignore_errors=True)
         return load(output)

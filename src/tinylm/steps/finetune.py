@@ -13,9 +13,11 @@ from tinylm.committee.files import member_names, write_committee
 from tinylm.committee.mixing import NgramVote
 from tinylm.committee.voting import Vote, Voting
 from tinylm.core.errors import InputError
+from tinylm.core.problems import SEVERAL_LABELS
 from tinylm.core.progress import Progress, Reporting, Silent
 from tinylm.core.runs import claim
 from tinylm.core.terminal import listener
+from tinylm.evaluation.out_of_fold import thresholds_out_of_fold
 from tinylm.model.config import ModelConfig
 from tinylm.model.layout import read_config
 from tinylm.model.ngrams import NGRAMS
@@ -98,6 +100,13 @@ class Finetune:
             if self.base is None:
                 raise InputError("a frozen head is fitted to pre-trained members; give the folder of a base")
 
+    def _require_whole_members(self, task: Task) -> None:
+        """Refuse what knows one label a text alone."""
+        if self.head == "frozen":
+            raise InputError(f"{task.name} has several labels a text, and a frozen head gives one; leave head out")
+        if self.start_from is not None:
+            raise InputError(f"{task.name} has several labels a text, and these are learnt from a base; give one")
+
     def record(self, base: Base, task: Task) -> dict[str, Any]:
         """What decides the weights of a member, as JSON; how they vote may be changed later."""
         head = {} if self.head == "finetune" else {"head": self.head}
@@ -135,6 +144,8 @@ class Finetune:
         require_training("tinylm.finetune")
         require_one_process()
         task = task or self.task.load(self.settings.seed)
+        if task.problem_type == SEVERAL_LABELS:
+            self._require_whole_members(task)
         # Weights that do not fit the task are refused before anything is written.
         weighed = weights_of(task, self.settings.class_weight) is not None
         if weighed and self.head == "frozen":
@@ -203,11 +214,12 @@ def finetune_committee(
     starts = [read_config(member)[0] if from_scratch else member for member in members]
     tokenizers = _tokenizers(members, task, progress)
     _say_what_is_read(shape_of(starts[0]).positions, tokenizers[0], task, settings.long, progress)
-    kinds, voting, ngrams = IN_TURN, Voting(vote), None
+    kinds, voting, ngrams = IN_TURN, Voting(vote, problem_type=task.problem_type), None
     if settings.search and members_differ(settings):
         mix = search_mix(folder, starts, tokenizers, task, settings, vote, progress)
         kinds, ngrams = mix.kinds, mix.ngrams
-        voting = Voting(vote, mix.temperature, ngrams.weight if ngrams else 0.0)
+        share = ngrams.weight if ngrams else 0.0
+        voting = Voting(vote, mix.temperature, share, task.problem_type, mix.thresholds)
     each = [member_settings(settings, index, kinds) for index in range(len(members))]
     what = "fine-tuning from scratch" if from_scratch else "fine-tuning"
     return _finetune_all(folder, starts, tokenizers, task, each, (voting, ngrams), what, progress)
@@ -279,6 +291,10 @@ def _finetune_all(
         )
         fitted.save(folder)
     write_committee(folder, member_names(len(starts)), task.labels, voting, settings[0].long)
+    if voting.several and not voting.thresholds:
+        fraction, seed = settings[0].validation_fraction, settings[0].seed
+        voting = replace(voting, thresholds=thresholds_out_of_fold(load(folder), task, fraction, seed))
+        write_committee(folder, member_names(len(starts)), task.labels, voting, settings[0].long)
     return load(folder)
 
 

@@ -58,7 +58,8 @@ def search_mix(
     if kept.is_file():
         stored = json.loads(kept.read_text(encoding="utf-8"))
         ngrams = stored.pop("ngrams", None)
-        return Mix(**{**stored, "kinds": tuple(stored["kinds"])}, ngrams=NgramVote(**ngrams) if ngrams else None)
+        stored |= {name: tuple(stored.get(name, ())) for name in ("kinds", "thresholds")}
+        return Mix(**stored, ngrams=NgramVote(**ngrams) if ngrams else None)
     splits, weights = splits_for(len(task.train)), weights_of(task, settings.class_weight)
     held_out = [held_out_by(task, settings.seed, split) for split in range(splits)]
     jobs: list[Job[Any]] = [

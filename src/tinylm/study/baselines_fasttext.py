@@ -52,7 +52,7 @@ def predict_fasttext(model: Any, texts: Sequence[str]) -> npt.NDArray[np.int64]:
 
 def fit_fasttext(task: Task, seed: int, vectors: Path | None = None) -> Any:
     """The model of `fasttext_classes`."""
-    fasttext = _fasttext()
+    fasttext = require_fasttext()
     examples = zip(task.train.labels, task.train.texts, strict=True)
     lines = [f"__label__{label} {fasttext_line(text)}" for label, text in examples]
     # It trains in the order of the file: texts sorted by label cost it half of its accuracy on FewRel.
@@ -88,7 +88,7 @@ def corpus_vectors(corpus: Path, folder: Path) -> Path:
     file = folder / run_name({"kind": "vectors", **_WORD_VECTORS}) / "vectors.vec"
     if file.is_file():
         return file
-    fasttext = _fasttext()
+    fasttext = require_fasttext()
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = file.with_name("corpus.txt")
     with lines.open("w", encoding="utf-8") as out:
@@ -109,7 +109,12 @@ def fasttext_line(text: str) -> str:
     return re.sub(r"([^\w\s])", r" \1 ", text.lower()).replace("\n", " ") + "\n"
 
 
-def _fasttext() -> Any:
+def require_fasttext() -> Any:
+    """The module of fastText.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
         import fasttext
     except ImportError as error:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinylm.core.errors import InputError
+from tinylm.core.problems import SEVERAL_LABELS
 from tinylm.core.progress import Progress
 from tinylm.model.config import ModelConfig
 from tinylm.study.grid import Facts, run_name
@@ -153,6 +154,10 @@ def _sampled(sample: Sample, data_dir: str | None, seed: int) -> SampledTask:
     # One sample to take the validation texts of, whatever the number of labels, so that these are always the same.
     drawn = None if most is None else most + 1 + sample.validation
     task = _loaded(sample.task, data_dir, drawn, sample.test, seed)
+    if task.problem_type == SEVERAL_LABELS:
+        raise InputError(
+            f"{sample.task} has several labels a text, and studies are of tasks with one; name another task"
+        )
     counts = Counter(task.train.labels.tolist())
     # Rows beyond the training sample are free; of a task that has none left, a fifth is spared.
     spare = {label: max(count // 5, 0 if most is None else count - most - 1) for label, count in counts.items()}

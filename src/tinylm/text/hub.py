@@ -40,12 +40,17 @@ class HubSplit:
         if shuffle_seed is not None:
             stream = stream.shuffle(seed=shuffle_seed, buffer_size=SHUFFLE_BUFFER)
         features = stream.features or {}
-        classes = {name: feature.names for name, feature in features.items() if hasattr(feature, "names")}
+        # A list of classes has them in the feature that it is of.
+        of_entry = {name: getattr(feature, "feature", feature) for name, feature in features.items()}
+        classes = {name: feature.names for name, feature in of_entry.items() if hasattr(feature, "names")}
         with _raised_as_input_error(self.source):
             for row in stream:
                 for column, names in classes.items():
                     value = row[column]
-                    row[column] = None if value is None or value < 0 else names[value]
+                    if isinstance(value, list):
+                        row[column] = [None if entry < 0 else names[entry] for entry in value]
+                    else:
+                        row[column] = None if value is None or value < 0 else names[value]
                 yield row
 
 

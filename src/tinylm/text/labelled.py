@@ -1,6 +1,5 @@
 """Labelled rows as they are read: each knows where it stands, so that a message can name it."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,15 @@ from tinylm.text.formats import open_table
 from tinylm.text.hub import HubSplit
 from tinylm.text.lines import UTF_8
 from tinylm.text.row_columns import NONE, RowColumns, Time, time_of, weight_of
+from tinylm.text.several import (
+    BY_ITSELF,
+    Label,
+    LabelForm,
+    label_name,
+    names_between,
+    names_in_list,
+    names_of_ones,
+)
 from tinylm.text.tables import PlainText, Table
 
 
@@ -22,29 +30,47 @@ class LabelledRows:
     Attributes:
         source: the file, folder or data set.
         texts: n texts.
-        labels: n label names.
+        labels: n label names; tuples of names where a text has several, or none.
         places: n places as a message names them: `train.csv, line 7`.
         groups: n keys; rows with the same one must not be parted by a split.
         sources: n further keys, of which the same holds; empty where no column has them.
         weights: n numbers, how much each row counts in training; empty where no column has them.
         times: n numbers or moments; empty where no column has them.
+        several: whether a text may have several labels, or none.
+        unlabelled: what is wrong with the first row without a label, where each text has one.
     """
 
     source: str
     texts: list[str] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     times: list[Time] = field(default_factory=list)
+    several: bool = False
+    unlabelled: str | None = None
 
-    def add(self, text: str, label: str, place: str, group: str | None = None) -> None:
+    def add(self, text: str, label: Label, place: str, group: str | None = None) -> None:
         """Append a row; its group is its text unless another is given."""
         self.texts.append(text)
         self.labels.append(label)
         self.places.append(place)
         self.groups.append(text if group is None else group)
+
+    @property
+    def label_sets(self) -> list[tuple[str, ...]]:
+        """The labels of each text, also where it has one."""
+        return [(label,) if isinstance(label, str) else label for label in self.labels]
+
+    def require_labels(self) -> None:
+        """Refuse rows without a label.
+
+        Raises:
+            InputError: there is one; names the first.
+        """
+        if self.unlabelled is not None:
+            raise InputError(self.unlabelled)
 
     def add_columns(self, record: dict[str, Any], columns: RowColumns, place: str) -> None:
         """What the row that was added last says beside its text and label.
@@ -69,6 +95,7 @@ def read_labelled(
     label: str | None,
     further: RowColumns = NONE,
     encoding: str = UTF_8,
+    form: LabelForm = BY_ITSELF,
 ) -> LabelledRows:
     """Read labelled rows of files in one of the `FORMATS`; `.txt` is fastText's.
 
@@ -78,39 +105,93 @@ def read_labelled(
         label: the label column; found by the usual names when None.
         further: columns to read beside them.
         encoding: of formats that are text.
+        form: how several labels are written, where the files do not say so by themselves.
 
     Raises:
-        InputError: a row without text or label, no row at all, no such column; as `Table.rows`.
+        InputError: a row without text, or a label that is none; no row at all, no such column; as `Table.rows`. A row
+            without a label is left to `LabelledRows.require_labels`.
     """
-    rows = LabelledRows(", ".join(map(str, files)))
+    rows = LabelledRows(", ".join(map(str, files)), several=form.is_given)
     for path in files:
         table = open_table(path, encoding)
         if isinstance(table, PlainText):
-            columns, records = ("text", "label"), table.fasttext_rows()
-            further.require(str(path), columns)
-        else:
-            there = table.columns()
-            columns = usual.task_columns(str(path), there, text, label)
-            further.require(str(path), there)
-            records = table.rows(list(dict.fromkeys([*columns, *further.named])))
-        for number, record in records:
+            _require_no_form(path, form)
+            further.require(str(path), ("text", "label"))
+            for number, record in table.fasttext_rows():
+                _add_fasttext(rows, record, table.place(number))
+            continue
+        there = table.columns()
+        columns = _columns(str(path), there, text, label, form)
+        further.require(str(path), there)
+        for number, record in table.rows(list(dict.fromkeys([*columns, *further.named]))):
             place = table.place(number)
-            rows.add(_text(record, columns[0], place), _label(record, columns[1], place), place)
+            _add(rows, record, columns, form, place)
             rows.add_columns(record, further, place)
     return _some(rows)
 
 
-def labelled_from_hub(split: HubSplit, text: str | None, label: str | None, further: RowColumns = NONE) -> LabelledRows:
+def labelled_from_hub(
+    split: HubSplit,
+    text: str | None,
+    label: str | None,
+    further: RowColumns = NONE,
+    form: LabelForm = BY_ITSELF,
+) -> LabelledRows:
     """Read labelled rows of one split of a hub data set; see `read_labelled`."""
     source = f"{split.source} ({split.split})"
-    columns = usual.task_columns(source, split.columns, text, label)
+    columns = _columns(source, split.columns, text, label, form)
     further.require(source, split.columns)
-    rows = LabelledRows(source)
+    rows = LabelledRows(source, several=form.is_given)
     for number, record in enumerate(split.rows(), start=1):
         place = f"{source}, row {number}"
-        rows.add(_text(record, columns[0], place), _label(record, columns[1], place), place)
+        _add(rows, record, columns, form, place)
         rows.add_columns(record, further, place)
     return _some(rows)
+
+
+def _columns(source: str, there: Sequence[str], text: str | None, label: str | None, form: LabelForm) -> list[str]:
+    """Those to read: that of the text, and that of the label or those of the labels."""
+    if not form.columns:
+        return list(usual.task_columns(source, there, text, label))
+    if label is not None:
+        raise InputError(f"label_column {label!r} is given beside label_columns; give one of them")
+    columns = [usual.named_column(source, there, name, "--label-columns") for name in form.columns]
+    found = usual.text_column(source, [name for name in there if name not in columns], text)
+    return [found, *columns]
+
+
+def _add(rows: LabelledRows, record: dict[str, Any], columns: Sequence[str], form: LabelForm, place: str) -> None:
+    text, column = _text(record, columns[0], place), columns[1]
+    label: Label | None
+    if form.columns:
+        label = names_of_ones(record, form.columns, place)
+    elif form.separator is not None:
+        label = names_between(_value(record, column, place), form.separator, column, place)
+    else:
+        value = _value(record, column, place)
+        if isinstance(value, list | tuple):
+            rows.several = True
+            label = names_in_list(value, column, place)
+        else:
+            label = _label(value, column, place)
+    if label is None:
+        rows.unlabelled = rows.unlabelled or f"{place} has no label in {column!r}; fill it in or remove the row"
+    rows.add(text, () if label is None else label, place)
+
+
+def _add_fasttext(rows: LabelledRows, record: dict[str, Any], place: str) -> None:
+    labels = tuple(dict.fromkeys(record["labels"]))
+    if not labels:
+        complaint = f"{place} does not begin with __label__; write `__label__name text`"
+        rows.unlabelled = rows.unlabelled or complaint
+    rows.several = rows.several or len(labels) > 1
+    rows.add(_text(record, "text", place), labels[0] if len(labels) == 1 else labels, place)
+
+
+def _require_no_form(path: Path, form: LabelForm) -> None:
+    if form.is_given:
+        option = "--label-columns" if form.columns else "--label-separator"
+        raise InputError(f"{path} has its labels before the text, as __label__a __label__b; leave {option} out")
 
 
 def read_texts(path: str | Path, text_column: str | None = None) -> Iterator[str]:
@@ -187,20 +268,11 @@ def _text(record: dict[str, Any], column: str, place: str) -> str:
     return text
 
 
-def _label(record: dict[str, Any], column: str, place: str) -> str:
-    value = _value(record, column, place)
-    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
-        # pandas writes integers as floats once one of them is missing.
-        value = int(value)
-    if (
-        value is None
-        or (isinstance(value, float) and math.isnan(value))
-        or (isinstance(value, str) and not value.strip())
-    ):
-        raise InputError(f"{place} has no label in {column!r}; fill it in or remove the row")
-    if not isinstance(value, str | int | float):
-        raise InputError(f"{place}: the label in {column!r} is {type(value).__name__}; give one name or number a row")
-    return str(value).strip()
+def _label(value: Any, column: str, place: str) -> str | None:
+    try:
+        return label_name(value)
+    except TypeError as error:
+        raise InputError(f"{place}: the label in {column!r} is {error}; give one name or number a row") from error
 
 
 def label_names(labels: Iterable[str]) -> tuple[str, ...]:

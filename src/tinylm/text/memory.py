@@ -5,7 +5,7 @@ No library of tables is imported: a column is whatever gives its values one by o
 """
 
 import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,9 +16,11 @@ from tinylm.text.columns import task_columns
 from tinylm.text.columns import text_column as find_text_column
 from tinylm.text.corpus import Corpus, CorpusSource
 from tinylm.text.labelled import LabelledRows
+from tinylm.text.several import Label, names_in_list
 from tinylm.text.sources import task_of_rows
 from tinylm.text.splits import Task
 
+_LISTS = (list, tuple, np.ndarray)
 _MISSING = ("NAType", "NaTType")
 """What pandas calls the classes of the values that stand for none."""
 
@@ -133,26 +135,37 @@ def task_in_memory(texts: Iterable[Any], labels: Iterable[Any]) -> Task:
 
     Args:
         texts: n strings; none may be blank.
-        labels: n names, numbers or truth values.
+        labels: n names, numbers or truth values; or n lists of them, perhaps empty, where a text may have several.
 
     Raises:
         InputError: either is no list or column, an entry is missing or of another kind, there are not as many texts
             as labels, none at all, a single label, or a label with one row.
     """
-    names = label_strings(labels)
+    values = plain_values(labels, "labels")
+    several = any(isinstance(value, _LISTS) for value in values)
+    names: list[Label] = [*(_label_lists(values) if several else label_strings(values))]
     found = strings(texts, "texts")
     if len(found) != len(names):
         raise InputError(f"there are {len(found):,} texts and {len(names):,} labels; give as many of each")
     if not found:
         raise InputError("texts and labels are empty; give labelled text")
-    if len(set(names)) < 2:
+    if not several and len(set(names)) < 2:
         raise InputError(f"the texts in memory have one label only, {names[0]!r}; there is nothing to tell apart")
-    rows = LabelledRows("the texts in memory")
+    rows = LabelledRows("the texts in memory", several=several)
     for row, (text, name) in enumerate(zip(found, names, strict=True)):
         if not text.strip():
             raise InputError(f"texts, row {row}, is blank; fill it in or leave the row out")
         rows.add(text, name, f"row {row}")
     return task_of_rows(rows, f"{len(found):,} texts in memory")
+
+
+def _label_lists(values: Iterable[Any]) -> list[Label]:
+    """The labels of each text, of lists of them; a missing value is an empty list, and one name a list of it."""
+    found: list[Label] = []
+    for row, value in enumerate(values):
+        names = value if isinstance(value, _LISTS) else () if is_missing(value) else (value,)
+        found.append(names_in_list(list(names), "labels", f"row {row}"))
+    return found
 
 
 def task_of_frame(frame: Any, text_column: str | None, label_column: str | None) -> Task:
@@ -178,10 +191,18 @@ def task_of_frame(frame: Any, text_column: str | None, label_column: str | None)
         texts, labels = frame[text_column], frame[label_column]
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(f"{type(frame).__name__} gives no column ({error}); give texts=... and labels=...") from error
-    names = getattr((getattr(frame, "features", None) or {}).get(label_column), "names", None)
+    feature = (getattr(frame, "features", None) or {}).get(label_column)
+    names = getattr(getattr(feature, "feature", feature), "names", None)
     if names is not None:
-        labels = [names[label] if isinstance(label, int) and label >= 0 else None for label in labels]
+        labels = [_named(label, names) for label in labels]
     return task_in_memory(texts, labels)
+
+
+def _named(label: Any, names: Sequence[str]) -> Any:
+    """The name of a class by its number, or of a list of them."""
+    if isinstance(label, list):
+        return [_named(entry, names) for entry in label]
+    return names[label] if isinstance(label, int) and label >= 0 else None
 
 
 def is_missing(value: Any) -> bool:

@@ -19,7 +19,7 @@ class Parquet(Table):
         return [str(name) for name in self._open().schema_arrow.names]
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:
-        """See `Table.rows`; names of a `ClassLabel` column stand in place of its integers."""
+        """See `Table.rows`; names of a `ClassLabel` column, or of one of lists of them, stand in place of integers."""
         file = self._open()
         classes = _class_names(file.schema_arrow)
         number = 0
@@ -51,7 +51,14 @@ class Parquet(Table):
                 f"{self.path} is no whole parquet file; write or fetch it again, or give it the suffix of its format"
             ) from error
 
-    def _class_name(self, number: int, value: int | None, names: Sequence[str]) -> str | None:
+    def _class_name(
+        self, number: int, value: int | list[int] | None, names: Sequence[str]
+    ) -> str | list[str | None] | None:
+        if isinstance(value, list):
+            return [self._one_name(number, entry, names) for entry in value]
+        return self._one_name(number, value, names)
+
+    def _one_name(self, number: int, value: int | None, names: Sequence[str]) -> str | None:
         # -1 is how `datasets` writes "no label".
         if value is None or value == -1:
             return None
@@ -69,11 +76,21 @@ def _class_names(schema: Any) -> dict[str, list[str]]:
     except (AttributeError, KeyError, TypeError, ValueError):
         # Other writers leave the metadata out, or use the key in their own way; then there are no names.
         return {}
+    found = {column: _entry(feature) for column, feature in features}
     return {
         column: feature["names"]
-        for column, feature in features
+        for column, feature in found.items()
         if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and "names" in feature
     }
+
+
+def _entry(feature: Any) -> Any:
+    """What a list is of, in each way that `datasets` has written lists; anything else is itself."""
+    if isinstance(feature, list) and feature:
+        return feature[0]
+    if isinstance(feature, dict) and feature.get("_type") in ("Sequence", "List", "LargeList"):
+        return feature.get("feature")
+    return feature
 
 
 def _first_line(error: Exception) -> str:

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tinylm.core.files import new_text_file
+from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS, ProblemType
 from tinylm.core.seeds import numpy_generator
+from tinylm.text.stratify import held_out_of_several
 
 Labels = npt.NDArray[np.int64]
 
@@ -23,7 +25,8 @@ class Examples:
 
     Attributes:
         texts: n of them.
-        labels: shape (n,), int64, positions in `Task.labels`.
+        labels: int64: shape (n,), positions in `Task.labels`; or, where a text may have several of them or none, shape
+            (n, labels), 1 for those that it has and else 0.
         weights: shape (n,), float64, how much each row counts in training; None where all count alike.
         groups: n keys; rows with the same one, and no others, must not be parted by a split. None where the texts
             themselves are the keys.
@@ -46,6 +49,11 @@ class Examples:
             weights=None if self.weights is None else self.weights[indices],
             groups=None if self.groups is None else tuple(self.groups[i] for i in indices),
         )
+
+    @property
+    def problem_type(self) -> ProblemType:
+        """Whether each text has one label, or any number of them."""
+        return ONE_LABEL if self.labels.ndim == 1 else SEVERAL_LABELS
 
 
 def write_examples(file: Path, examples: Examples, labels: Sequence[str]) -> None:
@@ -78,6 +86,11 @@ class Task:
     notes: tuple[str, ...] = ()
     source: Mapping[str, Any] | None = None
 
+    @property
+    def problem_type(self) -> ProblemType:
+        """Whether each text has one label, or any number of them."""
+        return self.train.problem_type
+
 
 def task_fingerprint(labels: Sequence[str], *parts: Examples) -> str:
     """Hash of the label names, texts and labels, and of weights and groups where there are some."""
@@ -93,6 +106,8 @@ def task_fingerprint(labels: Sequence[str], *parts: Examples) -> str:
             digest.update(b"weights" + part.weights.astype("<f8").tobytes())
         if part.groups is not None:
             digest.update("\0".join(("groups", *part.groups)).encode("utf-8", "surrogatepass"))
+        if part.problem_type == SEVERAL_LABELS:
+            digest.update(part.problem_type.encode())
     return digest.hexdigest()
 
 
@@ -118,6 +133,9 @@ def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, 
 
 def held_out_rows(examples: Examples, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
     """Which rows `hold_out` gives to validation: shape (n,)."""
+    if examples.problem_type == SEVERAL_LABELS:
+        groups = examples.texts if examples.groups is None else examples.groups
+        return held_out_of_several(examples.labels, groups, fraction, seed)
     shares = held_out_shares(examples.labels, fraction)
     if examples.groups is not None:
         return choose_groups_nearest(examples.labels, examples.groups, shares, seed)

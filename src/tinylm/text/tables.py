@@ -80,21 +80,15 @@ class PlainText(Table):
         return ((number, {"text": line.rstrip("\r\n")}) for number, line in read_lines(self.path, self.encoding))
 
     def fasttext_rows(self) -> Iterator[Row]:
-        """Stream fastText's `__label__x text` lines as rows with `label` and `text`; blank lines are none.
-
-        Raises:
-            InputError: a line without a label or with several, named by file and line.
-        """
+        """Stream fastText's `__label__x text` lines as rows with `labels`, a list, and `text`; blank lines are none."""
         for number, line in read_lines(self.path, self.encoding):
             if not line.strip():
                 continue
-            label = _FASTTEXT.match(line)
-            if label is None:
-                raise InputError(f"{self.place(number)} does not begin with __label__; write `__label__name text`")
-            text = line[label.end() :].strip()
-            if _FASTTEXT.match(text):
-                raise InputError(f"{self.place(number)} has several labels; keep the one that is to be learnt")
-            yield number, {"label": label.group(1), "text": text}
+            labels, text = [], line
+            while (label := _FASTTEXT.match(text)) is not None:
+                labels.append(label.group(1))
+                text = text[label.end() :]
+            yield number, {"labels": labels, "text": text.strip()}
 
 
 class JsonLines(Table):

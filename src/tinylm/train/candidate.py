@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from tinylm.core.files import new_folder
+from tinylm.core.problems import SEVERAL_LABELS
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import member_seed
 from tinylm.model.checkpoint import load_classifier
@@ -63,7 +64,7 @@ def predict_held_out(
         progress: receives stages.
 
     Returns:
-        Probabilities (texts, classes) of the held-out texts, and their classes (texts,).
+        Probabilities (texts, classes) of the held-out texts, and their classes (texts,), or (texts, classes) 0 or 1.
     """
     if not folder.is_dir():
         model = folder.with_name(f"{folder.name}-model")
@@ -75,7 +76,9 @@ def predict_held_out(
         with torch.inference_mode():
             windows = most_windows(settings.long)
             texts = EncodedTexts(examples.texts, tokenizer, classifier.config.positions, windows)
-            probabilities = text_logits(classifier, texts).softmax(1).numpy()
+            logits = text_logits(classifier, texts)
+        several = classifier.problem_type == SEVERAL_LABELS
+        probabilities = (logits.sigmoid() if several else logits.softmax(1)).numpy()
         shutil.rmtree(model)
         with new_folder(folder) as temporary:
             np.savez(temporary / _FILE, probabilities=probabilities, labels=examples.labels)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tinylm.committee.thresholds import f1_scores
+from tinylm.core.problems import SEVERAL_LABELS
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import numpy_generator
 from tinylm.model.heads import SequenceClassifier
@@ -21,7 +23,7 @@ from tinylm.train.batch import Batch, pad_mask
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.masking import drop_words
 from tinylm.train.member import finish_member, partial_folder, settle_precision
-from tinylm.train.objectives.classification import ClassPrediction
+from tinylm.train.objectives.classification import ClassPrediction, LabelsPrediction
 from tinylm.train.sampler import LengthGroupedSampler
 from tinylm.train.settings import ClassificationSettings
 from tinylm.train.trainer import Trainer
@@ -41,7 +43,7 @@ class ClassificationData:
     sequences: Sequences
     """n of them."""
     targets: npt.NDArray[np.int64] | npt.NDArray[np.float32]
-    """(n,) classes, or (n, classes) probabilities."""
+    """(n,) classes, (n, classes) probabilities, or (n, labels) 0 or 1 or probabilities where a text has several."""
     indices: npt.NDArray[np.int64]
     """Which of the n belong to this part."""
     weights: npt.NDArray[np.float64] | None = None
@@ -111,7 +113,7 @@ class Classification(Workload):
         train: texts to train on.
         validation: texts to measure on.
         settings: batch size, dropout, word dropout, seed.
-        label_smoothing: share of each answer that is given to all classes alike.
+        label_smoothing: share of each answer that is given to all classes alike, where a text has one.
         head_lr_multiplier: learning rate of pooler and classifier, as a multiple of the encoder's.
 
     Attributes:
@@ -135,8 +137,12 @@ class Classification(Workload):
     ) -> None:
         self.name, self._model = name, model
         self.tokenizer, self.head_lr_multiplier = tokenizer, head_lr_multiplier
-        name_of_term = "classification" if train.targets.ndim == 1 else "distillation"
-        self.objective = ClassPrediction(name_of_term, label_smoothing)
+        self._several = model.problem_type == SEVERAL_LABELS
+        of_labels = train.targets.ndim == 1 or train.targets.dtype == np.int64
+        name_of_term = "classification" if of_labels else "distillation"
+        self.objective = (
+            LabelsPrediction(name_of_term) if self._several else ClassPrediction(name_of_term, label_smoothing)
+        )
         given = settings.word_dropout
         self._word_dropout = default_word_dropout(len(train)) if given is None else given
         self.settings = replace(settings, word_dropout=self._word_dropout)
@@ -146,8 +152,13 @@ class Classification(Workload):
         self._sampler = LengthGroupedSampler(self._lengths, settings.batch_size, settings.seed)
         self._special = torch.tensor([tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id])
         self.batches_per_epoch = self._sampler.batches_per_epoch
-        self.uniform_loss = math.log(model.classifier.out_features)
+        self.uniform_loss = math.log(2 if self._several else model.classifier.out_features)
         model.encoder.embeddings.sparse = True
+
+    @property
+    def measure(self) -> str:
+        """Which of the validation's measures says how good the model is."""
+        return "micro_f1" if self._several else "accuracy"
 
     @property
     def model(self) -> SequenceClassifier:
@@ -175,8 +186,15 @@ class Classification(Workload):
         return {self.objective.name: self.objective.term(logits, targets, weights)}
 
     def validate(self) -> Measures:
-        """The share of held-out texts whose most probable class is found, and the mean loss."""
+        """The share of held-out texts whose most probable class is found, and the mean loss.
+
+        Of several labels it is micro F1 at a threshold of 0.5.
+        """
         logits, targets = self._validation.logits(self.model), self._validation_targets
+        if self._several:
+            loss = self.objective.term(logits, targets) / len(targets)
+            predicted, truth = (logits >= 0).numpy(), (targets.numpy() >= 0.5).astype(np.int64)
+            return {"micro_f1": f1_scores(predicted, truth)[0], "loss": loss.item()}
         best = targets if targets.ndim == 1 else targets.argmax(1)
         loss = functional.cross_entropy(logits, targets)
         return {"accuracy": (logits.argmax(1) == best).double().mean().item(), "loss": loss.item()}
@@ -202,7 +220,7 @@ def train_classifier(
         workload: of one member.
         folder: where the member goes.
         labels: names of the classes.
-        measured: what progress calls the accuracy on held-out texts.
+        measured: what progress calls the measure of held-out texts.
         processes: those that take part.
         progress: receives stages and messages.
 
@@ -217,7 +235,7 @@ def train_classifier(
     state = Trainer(workload, settings, partial, precision, processes, progress).run()
     progress.say(
         f"{workload.name}: {state.step:,} updates in {state.seconds:,.0f} s; "
-        f"{measured} {100 * state.validation['accuracy']:.1f} %"
+        f"{measured} {100 * state.validation[workload.measure]:.1f} %"
     )
     finish_member(folder, workload.model, workload.tokenizer, settings, state, {"validation": state.validation}, labels)
 
@@ -251,7 +269,11 @@ def text_logits(model: SequenceClassifier, texts: EncodedTexts) -> Tensor:
     if len(logits) == len(windows):
         return logits
     text = torch.repeat_interleave(torch.arange(len(windows)), windows)
-    sums = torch.zeros(len(windows), logits.shape[1]).index_add_(0, text, logits.softmax(1))
-    pooled = (sums / windows[:, None]).clamp_min(torch.finfo(torch.float32).tiny).log()
+    several, smallest = model.problem_type == SEVERAL_LABELS, torch.finfo(torch.float32).tiny
+    of_windows = logits.sigmoid() if several else logits.softmax(1)
+    mean = torch.zeros(len(windows), logits.shape[1]).index_add_(0, text, of_windows) / windows[:, None]
+    pooled = mean.clamp_min(smallest).log()
+    if several:
+        pooled = pooled - (1 - mean).clamp_min(smallest).log()
     firsts = logits[windows.cumsum(0) - windows]
     return torch.where(windows[:, None] > 1, pooled, firsts)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tinylm.core.problems import SEVERAL_LABELS
 from tinylm.core.progress import Progress
 from tinylm.model.checkpoint import load_classifier
 from tinylm.tokens.loading import load_tokenizer
@@ -57,5 +58,6 @@ def distill_member(
     settings = settings.ending(steps=_UPDATES)
     name = f"distilling into member {index}"
     workload = Classification(name, model.to(processes.device), tokenizer, train, validation, settings)
-    measured = f"agreement with the committee on {len(validation):,} unseen texts"
+    compared = "micro F1 against" if model.problem_type == SEVERAL_LABELS else "agreement with"
+    measured = f"{compared} the committee on {len(validation):,} unseen texts"
     train_classifier(workload, folder, labels, measured, processes, progress)

@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS, ProblemType
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import member_seed
 from tinylm.model.checkpoint import load_classifier, load_masked_language_model
@@ -27,6 +29,8 @@ from tinylm.train.settings import SHORT_STEPS, FinetuneSettings
 from tinylm.train.weights import weights_of
 
 _LEAST_EPOCHS, _MOST_EPOCHS, _UPDATES = 3, 50, 1000
+_EPOCHS_OF_SEVERAL, _UPDATES_OF_SEVERAL = 10, 300
+"""Binary cross-entropy of held-out texts rises after these (docs/LOG.md, "Several labels a text")."""
 BIGRAM_MIN_COUNT, MOST_BIGRAMS = 2, 100_000
 """Occurrences of a bigram in the training texts at least, and how many are listed; docs/LOG.md, "Bigrams"."""
 
@@ -36,10 +40,15 @@ def default_learning_rate(shape: ModelConfig) -> float:
     return 3.5e-4 * math.sqrt(256 / shape.hidden_size / shape.layers)
 
 
-def default_updates(texts: int, batch_size: int) -> int:
-    """How long training lasts where nobody says: 1,000 updates, but no fewer than 3 epochs and no more than 50."""
-    epoch = texts / batch_size
-    return math.ceil(max(_LEAST_EPOCHS * epoch, min(_UPDATES, _MOST_EPOCHS * epoch)))
+def default_updates(texts: int, batch_size: int, problem_type: ProblemType = ONE_LABEL) -> int:
+    """How long training lasts where nobody says: 1,000 updates, but no fewer than 3 epochs and no more than 50.
+
+    Where a text may have several labels, 300 updates or 10 epochs, whichever is more, are the most of these 50 epochs.
+    """
+    epoch, updates = texts / batch_size, float(_UPDATES)
+    if problem_type == SEVERAL_LABELS:
+        updates = min(updates, max(_UPDATES_OF_SEVERAL, _EPOCHS_OF_SEVERAL * epoch))
+    return math.ceil(max(_LEAST_EPOCHS * epoch, min(updates, _MOST_EPOCHS * epoch)))
 
 
 def shape_of(start: Path | ModelConfig) -> ModelConfig:
@@ -92,7 +101,7 @@ def finetune_member(
     shape = replace(shape, vocab_size=vocabulary_size(shape, tokenizer))
     sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions, most_windows(settings.long))
     bigrams = _bigrams(sequences, shape, settings)
-    model = start_member(start, shape, task.labels, seed, bigrams).to(processes.device)
+    model = start_member(start, shape, task, seed, bigrams).to(processes.device)
     held_out = held_out_rows(task.train, settings.validation_fraction, seed)
     weights = weights_of(task, settings.class_weight)
     of_rows = None if weights is None else weights.of_rows
@@ -100,7 +109,7 @@ def finetune_member(
         WindowedTexts(sequences, task.train.labels, np.flatnonzero(part), of_rows) for part in (~held_out, held_out)
     )
     member = replace(settings, seed=seed, learning_rate=settings.learning_rate or default_learning_rate(model.config))
-    member = member.ending(steps=default_updates(len(train), settings.batch_size))
+    member = member.ending(steps=default_updates(len(train), settings.batch_size, task.problem_type))
     name = f"fine-tuning {'member' if isinstance(start, Path) else 'from scratch, member'} {index}"
     workload = Classification(
         name,
@@ -112,7 +121,8 @@ def finetune_member(
         label_smoothing=settings.label_smoothing,
         head_lr_multiplier=settings.head_lr_multiplier,
     )
-    train_classifier(workload, folder, task.labels, "validation accuracy", processes, progress)
+    measured = "validation micro F1" if task.problem_type == SEVERAL_LABELS else "validation accuracy"
+    train_classifier(workload, folder, task.labels, measured, processes, progress)
 
 
 def _bigrams(sequences: Sequences, shape: ModelConfig, settings: FinetuneSettings) -> Indices:
@@ -123,23 +133,25 @@ def _bigrams(sequences: Sequences, shape: ModelConfig, settings: FinetuneSetting
 
 
 def start_member(
-    start: Path | ModelConfig, shape: ModelConfig, labels: Sequence[str], seed: int, bigrams: Indices
+    start: Path | ModelConfig, shape: ModelConfig, task: Task, seed: int, bigrams: Indices
 ) -> SequenceClassifier:
     """A member before its first update.
 
     Args:
         start: a folder, or a shape whose weights are drawn anew. Of a masked language model the encoder is taken; of a
-            classifier also its pooler, the rows of its head whose labels are among `labels`, and its bigrams.
+            classifier also its pooler, the rows of its head whose labels are among those of the task, and its bigrams.
         shape: of the member, with the size of its vocabulary.
-        labels: names of its classes.
+        task: what it is to learn.
         seed: of what is new.
         bigrams: codes of those that get vectors, rising.
     """
     known = read_config(start)[1] if isinstance(start, Path) else ()
     if isinstance(start, Path) and known:
-        return _further(load_classifier(start)[0], known, shape, labels, seed, bigrams)
-    model = SequenceClassifier(replace(shape, bigrams=len(bigrams)), len(labels))
+        return _further(load_classifier(start)[0], known, shape, task.labels, seed, bigrams)
+    model = SequenceClassifier(replace(shape, bigrams=len(bigrams)), len(task.labels), task.problem_type)
     initialise(model, seed)
+    if task.problem_type == SEVERAL_LABELS:
+        _set_prior(model.classifier.bias, task.train.labels)
     if isinstance(start, Path):
         weights = load_masked_language_model(start).encoder.state_dict()
         # What a base does not have stays as it is: bigrams, and the pieces of the task's own marks.
@@ -189,3 +201,10 @@ def _further(
                 model.classifier.weight[row] = old.classifier.weight[known.index(label)]
                 model.classifier.bias[row] = old.classifier.bias[known.index(label)]
     return model
+
+
+def _set_prior(bias: torch.Tensor, labels: npt.NDArray[np.int64]) -> None:
+    """Let each label begin at its frequency: from 0.5 most updates would only learn that labels are rare."""
+    share = (labels.sum(axis=0) + 0.5) / (len(labels) + 1)
+    with torch.no_grad():
+        bias.copy_(torch.from_numpy(np.log(share / (1 - share))))

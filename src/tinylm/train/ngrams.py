@@ -194,15 +194,33 @@ def _fit(
     if of_texts is not None:
         counted = of_texts > 0
         matrix, labels, of_texts = matrix[counted], labels[counted], of_texts[counted]
-        if len(np.unique(labels)) < 2:
+        if labels.ndim == 1 and len(np.unique(labels)) < 2:
             return weights, bias
     order = int(numpy_generator(seed, "n-gram classifier").integers(2**31))
-    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        machine = LinearSVC(
-            C=regularisation, dual=True, max_iter=_PASSES, random_state=order, class_weight=of_classes
-        ).fit(matrix, labels, sample_weight=of_texts)
+    if labels.ndim == 2:
+        for label, present in enumerate(labels.T):
+            if present.all():
+                bias[label] = -_NO_EXAMPLE
+            elif present.any():
+                machine = _machine(matrix, present, regularisation, order, None, of_texts)
+                weights[label], bias[label] = machine.coef_[0], machine.intercept_[0]
+        return weights, bias
+    machine = _machine(matrix, labels, regularisation, order, of_classes, of_texts)
     coefficients, intercepts = machine.coef_, machine.intercept_
     if len(machine.classes_) == 2:
         coefficients, intercepts = (np.concatenate([-x, x]) for x in (coefficients, intercepts))
     weights[machine.classes_], bias[machine.classes_] = coefficients, intercepts
     return weights, bias
+
+
+def _machine(
+    matrix: sparse.csr_matrix,
+    labels: npt.NDArray[np.int64],
+    regularisation: float,
+    order: int,
+    of_classes: dict[int, float] | None,
+    of_texts: npt.NDArray[np.float64] | None,
+) -> LinearSVC:
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        machine = LinearSVC(C=regularisation, dual=True, max_iter=_PASSES, random_state=order, class_weight=of_classes)
+        return machine.fit(matrix, labels, sample_weight=of_texts)

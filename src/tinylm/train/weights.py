@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinylm.core.errors import InputError
+from tinylm.core.problems import SEVERAL_LABELS
 from tinylm.text.splits import Task, task_fingerprint
 
 BALANCED = "balanced"
@@ -53,6 +54,10 @@ def weights_of(task: Task, class_weight: ClassWeight | None) -> Weights | None:
         given = np.ones(len(labels))
     elif not given.any():
         raise InputError(f"{task.name} has the weight 0 in every row; give some of them more")
+    if task.problem_type == SEVERAL_LABELS:
+        if class_weight is not None:
+            raise InputError(f"{task.name} has several labels a text, and class_weight is for one; leave it out")
+        return Weights(np.ones(len(task.labels)), given / given.mean(), given / given.mean())
     counts = np.bincount(labels, weights=given, minlength=len(task.labels))
     if class_weight == BALANCED:
         if not counts.all():

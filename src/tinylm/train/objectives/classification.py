@@ -1,4 +1,4 @@
-"""Predicting the class of a text: from labels, or from the probabilities of another model."""
+"""Predicting the class of a text, or its several labels: from labels, or from the probabilities of another model."""
 
 from torch import Tensor
 from torch.nn import functional
@@ -29,3 +29,26 @@ class ClassPrediction:
             return functional.cross_entropy(logits.float(), targets, reduction="sum", label_smoothing=smoothing)
         each = functional.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=smoothing)
         return each @ weights
+
+
+class LabelsPrediction:
+    """Binary cross-entropy of each label, where a text may have several: the loss of `transformers` for such a problem.
+
+    Args:
+        name: of its term.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def term(self, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Sum over texts of the mean cross-entropy of their labels (nats), each times the weight of its text.
+
+        Args:
+            logits: (texts, labels).
+            targets: (texts, labels), 0 or 1, or probabilities.
+            weights: (texts,); all 1 when None.
+        """
+        wide = logits.float()
+        each = functional.binary_cross_entropy_with_logits(wide, targets.to(wide), reduction="none").mean(dim=1)
+        return each.sum() if weights is None else each @ weights

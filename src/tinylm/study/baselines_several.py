@@ -1,0 +1,112 @@
+"""What a user would pick for several labels a text: one linear machine a label, and fastText with one loss a label.
+
+Both get thresholds by the rule that a committee gets them by (`committee/thresholds.py`).
+"""
+
+# ruff: noqa: PLC0415
+
+import random
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinylm.committee.thresholds import choose_thresholds, f1_scores
+from tinylm.core.errors import MissingExtraError
+from tinylm.study.baselines import token_pattern
+from tinylm.study.baselines_fasttext import fasttext_line, require_fasttext
+from tinylm.text.splits import Examples, Task
+from tinylm.text.stratify import held_out_of_several
+
+_C = (0.25, 0.5, 1.0, 2.0, 4.0)
+_HELD_OUT = 0.2
+_FASTTEXT = {"epoch": 25, "wordNgrams": 2, "bucket": 200_000, "dim": 50, "lr": 0.5, "verbose": 0}
+
+Scores = npt.NDArray[np.float64]
+
+
+def tfidf_svm_labels(task: Task, seed: int = 0) -> npt.NDArray[np.bool_]:
+    """Labels of the test texts by a linear support vector machine for each label, on tf-idf of words and word pairs.
+
+    Regularisation and thresholds are chosen by a fifth of the training texts, held out.
+
+    Args:
+        task: what to learn.
+        seed: of the part held out, and of the order in which the solver visits its variables.
+
+    Returns:
+        (test texts, labels).
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+    """
+    rest, held_out = _parted(task, seed)
+    scores = {c: _svm_scores(rest, held_out.texts, c, seed) for c in _C}
+    thresholds = {c: choose_thresholds(scores[c], held_out.labels, seed) for c in _C}
+    best = max(_C, key=lambda c: sum(_f1(scores[c] >= thresholds[c], held_out.labels)))
+    return np.asarray(_svm_scores(task.train, task.test.texts, best, seed) >= thresholds[best])
+
+
+def fasttext_labels(task: Task, seed: int = 0) -> npt.NDArray[np.bool_]:
+    """Labels of the test texts by fastText with `loss=ova`: (test texts, labels).
+
+    Thresholds are chosen by a fifth of the training texts, held out.
+
+    Raises:
+        MissingExtraError: fasttext is not installed.
+    """
+    rest, held_out = _parted(task, seed)
+    thresholds = choose_thresholds(_fasttext_scores(rest, held_out.texts, seed), held_out.labels, seed)
+    return np.asarray(_fasttext_scores(task.train, task.test.texts, seed) >= thresholds)
+
+
+def _parted(task: Task, seed: int) -> tuple[Examples, Examples]:
+    held = held_out_of_several(task.train.labels, task.train.texts, _HELD_OUT, seed)
+    return task.train.take(np.flatnonzero(~held)), task.train.take(np.flatnonzero(held))
+
+
+def _f1(predicted: npt.NDArray[np.bool_], truth: npt.NDArray[np.integer]) -> tuple[float, float]:
+    micro, by_label = f1_scores(predicted, truth)
+    return micro, float(by_label.mean())
+
+
+def _svm_scores(train: Examples, texts: Sequence[str], c: float, seed: int) -> Scores:
+    try:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.svm import LinearSVC
+    except ImportError as error:
+        raise MissingExtraError("train", "The tf-idf baseline") from error
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=token_pattern())
+    learnt, asked = words.fit_transform(train.texts), words.transform(texts)
+    scores = np.full((len(texts), train.labels.shape[1]), -1.0)
+    for label, truth in enumerate(train.labels.T):
+        # A label that every text has, or none, cannot be told apart.
+        if 0 < truth.sum() < len(truth):
+            scores[:, label] = LinearSVC(C=c, random_state=seed).fit(learnt, truth).decision_function(asked)
+        elif truth.all():
+            scores[:, label] = 1.0
+    return scores
+
+
+def _fasttext_scores(train: Examples, texts: Sequence[str], seed: int) -> Scores:
+    fasttext = require_fasttext()
+    lines = [
+        " ".join(f"__label__{label}" for label in np.flatnonzero(row)) + " " + fasttext_line(text)
+        for row, text in zip(train.labels, train.texts, strict=True)
+        if row.any()
+    ]
+    random.Random(seed).shuffle(lines)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "train.txt"
+        file.write_text("".join(lines), encoding="utf-8")
+        # With one thread the same texts give the same model.
+        model: Any = fasttext.train_supervised(input=str(file), loss="ova", thread=1, **_FASTTEXT)
+    scores = np.zeros((len(texts), train.labels.shape[1]))
+    for row, text in enumerate(texts):
+        # `predict` of fasttext needs a NumPy older than 2; what it calls does not.
+        for probability, label in model.f.predict(fasttext_line(text), scores.shape[1], 0.0, "strict"):
+            scores[row, int(label.removeprefix("__label__"))] = probability
+    return scores
