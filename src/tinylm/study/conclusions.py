@@ -16,6 +16,8 @@ POINTS = 100.0
 """Makes points of shares."""
 _LEVEL = 0.05
 
+NO_LIMIT = "no limit in sight"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -94,11 +96,17 @@ def accuracy_curve(name: str, line: Results, factor: str) -> Curve:
 
 
 def accuracy_at_infinity(errors: Mapping[int, Mapping[int, float]]) -> str:
-    """100 - E of the fit E + c / K^a to errors in per cent by K, for each seed; a dash where none can be fitted."""
+    """100 - E of the fit E + c / K^a to errors in per cent by K, for each seed.
+
+    A dash where none can be fitted, and `NO_LIMIT` where the fit of a seed has its E at 0, the least it may be: the curve
+    does not bend, or is too noisy to tell.
+    """
     try:
-        limit = fit_by_seed(errors)[1]
+        fits, limit = fit_by_seed(errors)
     except InputError:
         return "-"
+    if any(fit.limit <= 0 for fit in fits.values()):
+        return NO_LIMIT
     return str(Interval(POINTS - limit.mean, limit.half, limit.n))
 
 
