@@ -99,8 +99,8 @@ def accuracy_curve(name: str, line: Results, factor: str) -> Curve:
 def accuracy_at_infinity(errors: Mapping[int, Mapping[int, float]]) -> str:
     """100 - E of the fit E + c / K^a to errors in per cent by K, for each seed.
 
-    A dash where none can be fitted, and `NO_LIMIT` where the fit of a seed has an E below a tenth of the least error that
-    was measured: the curve does not bend enough, or is too noisy, to be continued so far.
+    A dash where none can be fitted, and `NO_LIMIT` where the fit of a seed has an E below a tenth of the least error
+    that was measured: the curve does not bend enough, or is too noisy, to be continued so far.
     """
     try:
         fits, limit = fit_by_seed(errors)
