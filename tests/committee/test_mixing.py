@@ -96,5 +96,5 @@ def test_ngrams_that_say_nothing_do_not_vote(how):
 
 def test_with_too_few_labels_ngrams_have_the_usual_share():
     predictions, labels = drawn(20, [0.8] * 4)
-    assert choose_mix(predictions, labels, 4, ngram_scores=scores_of(0.1, labels)).ngrams == mixing._UNSEARCHED
+    assert choose_mix(predictions, labels, 4, ngram_scores=scores_of(0.1, labels)).ngrams == mixing.UNSEARCHED
     assert choose_mix(predictions, labels, 4).ngrams is None
