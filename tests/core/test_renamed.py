@@ -44,6 +44,7 @@ def test_a_record_of_an_earlier_version_is_read_under_the_names_of_today(tmp_pat
             "seed": 3,
             "bigrams": False,
             "search": False,
+            "long": "truncate",
         },
         "distillation": {"max_grad_norm": 1.0},
     }

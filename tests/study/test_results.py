@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from tinylm.core.errors import InputError
-from tinylm.study.conclusions import Comparison, finding, signed
+from tinylm.study.conclusions import NO_LIMIT, Comparison, accuracy_at_infinity, finding, signed
 from tinylm.study.fits import PowerLaw, fit_by_seed, fit_power_law
 from tinylm.study.intervals import holm, p_value, rank_correlation, t_interval
 from tinylm.study.results import Results
@@ -112,3 +112,12 @@ def test_power_law_is_found_again():
     assert (rising.limit, rising.scale) == (pytest.approx(2.5), 0), "an error that rises has no fall to extrapolate"
     with pytest.raises(InputError, match="four different quantities"):
         fit_power_law([1, 2, 3], [3.0, 2.0, 1.0])
+
+
+def test_accuracy_at_infinity_is_said_where_there_is_a_limit_alone():
+    bends = {seed: {k: 10.0 + seed + 8.0 / k for k in (1, 2, 4, 8)} for seed in (0, 1)}
+    assert accuracy_at_infinity(bends).startswith("89.5 ± ")
+    falls = {seed: {k: 80.0 / k**0.5 for k in (1, 2, 4, 8)} for seed in (0, 1)}
+    assert accuracy_at_infinity(falls) == NO_LIMIT
+    assert accuracy_at_infinity({**bends, 2: falls[0]}) == NO_LIMIT, "one seed without a limit leaves none"
+    assert accuracy_at_infinity({0: {1: 3.0, 2: 2.0, 4: 1.5}}) == "-", "three points fit anything"

@@ -271,7 +271,7 @@ def test_a_pre_trained_member_is_where_fine_tuning_starts(pretrain, finetune, tm
 
 
 def test_fine_tuning_learns(finetune, tmp_path):
-    finetune(tmp_path / "model", epochs=20, steps=None, learning_rate=0.01)
+    finetune(tmp_path / "model", epochs=20, steps=None, learning_rate=0.01, long="truncate")
     assert training(tmp_path / "model")["validation"]["accuracy"] > 0.8
 
 

@@ -149,7 +149,7 @@ class Committee(Study):
                     "Where it levels off",
                     [
                         "At infinitely many members: 100 - E of the fit E + c / K^a to the errors of 1 to K members, "
-                        "for each seed."
+                        "for each seed, unless that is below a tenth of the least error."
                     ],
                     [Table(["task", "arm", "team", "largest", "accuracy, %", "at infinitely many members, %"], limits)],
                 ),

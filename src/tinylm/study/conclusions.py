@@ -15,6 +15,9 @@ from tinylm.study.results import SEED, Difference, Results, shown
 POINTS = 100.0
 """Makes points of shares."""
 _LEVEL = 0.05
+_LEAST_SHARE = 0.1
+
+NO_LIMIT = "no limit in sight"
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,17 @@ def accuracy_curve(name: str, line: Results, factor: str) -> Curve:
 
 
 def accuracy_at_infinity(errors: Mapping[int, Mapping[int, float]]) -> str:
-    """100 - E of the fit E + c / K^a to errors in per cent by K, for each seed; a dash where none can be fitted."""
+    """100 - E of the fit E + c / K^a to errors in per cent by K, for each seed.
+
+    A dash where none can be fitted, and `NO_LIMIT` where the fit of a seed has an E below a tenth of the least error
+    that was measured: the curve does not bend enough, or is too noisy, to be continued so far.
+    """
     try:
-        limit = fit_by_seed(errors)[1]
+        fits, limit = fit_by_seed(errors)
     except InputError:
         return "-"
+    if any(fit.limit < _LEAST_SHARE * min(errors[seed].values()) for seed, fit in fits.items()):
+        return NO_LIMIT
     return str(Interval(POINTS - limit.mean, limit.half, limit.n))
 
 

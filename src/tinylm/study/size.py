@@ -103,7 +103,8 @@ class Size(Study):
                     "Fits",
                     [
                         "Points a doubling: least squares slope of accuracy on log2 of the documents, without size 0. "
-                        "At infinite size: 100 - E of the fit E + c / n^a to the errors. Both are fitted for each seed."
+                        "At infinite size: 100 - E of the fit E + c / n^a to the errors, unless that is below a "
+                        "tenth of the least error. Both are fitted for each seed."
                     ],
                     [Table(heads, rows)],
                 ),
