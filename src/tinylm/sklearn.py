@@ -7,10 +7,10 @@ column of strings.
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +101,7 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
         base: what `tinylm.pretrain` returned, or the folder that it wrote.
         members: how many of its members to use; all when None.
         vote: `probability` averages the members' probabilities, `logit` their logits.
+        class_weight: how much each class counts, as in scikit-learn: `balanced`, or weights by class, 1 for the others.
         search: choose from held-out labels which kinds of member there are, and calibrate their vote.
         budget: wall-clock time of training one member, such as `90s`; by default 1,000 updates, in 3 epochs or more and
             50 or fewer.
@@ -125,6 +126,7 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
         *,
         members: int | None = None,
         vote: Vote = "probability",
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         search: bool = True,
         budget: str | None = None,
         steps: int | None = None,
@@ -140,6 +142,7 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
         self.base = base
         self.members = members
         self.vote = vote
+        self.class_weight = class_weight
         self.search = search
         self.budget = budget
         self.steps = steps
@@ -152,12 +155,13 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Iterable[str], y: Any) -> Self:  # noqa: N803
+    def fit(self, X: Iterable[str], y: Any, sample_weight: npt.ArrayLike | None = None) -> Self:  # noqa: N803
         """Fine-tune the members of the base.
 
         Args:
             X: (texts,) strings.
             y: (texts,) labels: strings, integers or truth values.
+            sample_weight: (texts,) how much each text counts, at least 0; all alike when None.
 
         Raises:
             ValueError: bad texts or labels, no base, or settings that contradict each other.
@@ -171,11 +175,15 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
             if len(self.classes_) < 2:
                 raise ValueError(f"y has one class only, {self.classes_.tolist()[0]!r}; there is nothing to tell apart")
             names = [label_string(label, "a label in y") for label in self.classes_.tolist()]
+            if sample_weight is not None and not np.asarray(sample_weight).any():
+                raise ValueError("sample_weight is zero for every text; give some of them more")
             folder = _ModelFolder.new()
             self.committee_ = finetune(
                 self._base(),
                 texts=texts,
                 labels=[names[number] for number in numbers],
+                sample_weight=sample_weight,
+                class_weight=self._weights(names),
                 output=folder.path,
                 vote=self.vote,
                 progress=TerminalProgress(Console(stderr=True, soft_wrap=True)) if self.verbose else None,
@@ -196,6 +204,18 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
         """The most probable class of each text: (texts,)."""
         probabilities = self.predict_proba(X)
         return np.asarray(self.classes_[probabilities.argmax(1)])
+
+    def _weights(self, names: Sequence[str]) -> dict[str, float] | Literal["balanced"] | None:
+        """The weights by the names that the committee knows classes by."""
+        if self.class_weight is None or self.class_weight == "balanced":
+            return self.class_weight
+        if not isinstance(self.class_weight, Mapping):
+            raise ValueError(f"class_weight is {self.class_weight!r}; give 'balanced', or weights by class")
+        known = dict(zip(self.classes_.tolist(), names, strict=True))
+        unknown = next((label for label in self.class_weight if label not in known), None)
+        if unknown is not None:
+            raise ValueError(f"class_weight has {unknown!r}, which is no class of y; leave it out")
+        return {known[label]: weight for label, weight in self.class_weight.items()}
 
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer):
