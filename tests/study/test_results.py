@@ -54,8 +54,8 @@ def test_comparison_is_of_all_combinations_and_says_how_many_exclude_zero():
     raw = [p_value(difference.interval) for difference in found.differences]
     assert found.adjusted == pytest.approx([2 * min(raw)] * 2)
     assert found.sentence() == (
-        "the difference new minus old is +4.8 ± 1.9 (3) points, the mean of 2 comparison(s), "
-        "2 of which exclude zero after Holm's correction"
+        "the difference new minus old is +4.8 ± 1.9 (3) points in the mean of 2 comparisons, "
+        "2 of them clear of zero after Holm's correction"
     )
     assert found.table().rows[0] == ["hard", "+4.8 ± 1.9 (3)", f"{2 * raw[0]:.3f}"]
 

@@ -65,11 +65,11 @@ class Comparison:
         """The overall difference with its interval, and how many of the differences exclude zero."""
         if self.overall is None:
             return f"of {self.name} nothing was measured"
-        clear = sum(p < _LEVEL for p in self.adjusted)
-        return (
-            f"the difference {self.name} is {signed(self.overall)} {unit}, the mean of {len(self.differences)} "
-            f"comparison(s), {clear} of which exclude zero after Holm's correction"
-        )
+        clear, count = sum(p < _LEVEL for p in self.adjusted), len(self.differences)
+        measured = f"the difference {self.name} is {signed(self.overall)} {unit}"
+        if count == 1:
+            return f"{measured}, {'clear' if clear else 'not clear'} of zero"
+        return f"{measured} in the mean of {count} comparisons, {clear} of them clear of zero after Holm's correction"
 
     def table(self, unit: str = "points") -> Table:
         """A row for each difference."""
