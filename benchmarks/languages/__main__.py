@@ -99,7 +99,7 @@ def _members(data: Path, task: str, arguments: argparse.Namespace) -> dict[str, 
 
 
 def _rivals(data: Path, task: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    from tinylm.study.baselines import fit_tfidf_svm  # noqa: PLC0415
+    from tinylm.study.baselines.tfidf import fit_tfidf_svm  # noqa: PLC0415
 
     train, test = (_rows(data / task / f"{part}.jsonl.gz", arguments.rows) for part in ("train", "test"))
     names = sorted({label for _, label in train})

@@ -158,7 +158,7 @@ class _Workshop:
 
         content = self._task(task)
         texts, labels = zip(*content["train"], strict=True)
-        # As in `tinylm.study.baselines`, which keeps its model to itself.
+        # As in `tinylm.study.baselines.tfidf`, which keeps its model to itself.
         pipeline = make_pipeline(
             TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, stop_words="english"), LinearSVC(random_state=0)
         )

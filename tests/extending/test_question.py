@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from study_fixtures import write_desk
 
 from tinylm.core.progress import Silent
-from tinylm.study.conclusions import Comparison, sentence
 from tinylm.study.declaration import Findings, Study
-from tinylm.study.lab import Lab
-from tinylm.study.report import Section
-from tinylm.study.run_folders import RunFolders
+from tinylm.study.reporting.conclusions import Comparison, sentence
+from tinylm.study.reporting.report import Section
 from tinylm.study.running import plan, results_of, run_study
+from tinylm.study.runs.lab import Lab
+from tinylm.study.runs.run_folders import RunFolders
 
 
 @dataclass(frozen=True, kw_only=True)

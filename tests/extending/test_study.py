@@ -5,8 +5,8 @@ from functools import partial
 import numpy as np
 
 from tinylm.study.grid import Grid, Store
-from tinylm.study.intervals import t_interval
-from tinylm.study.report import Section, Table, write_report
+from tinylm.study.reporting.report import Section, Table, write_report
+from tinylm.study.statistics.intervals import t_interval
 
 RAN = []
 

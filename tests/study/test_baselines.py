@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinylm.core.errors import MissingExtraError
-from tinylm.study.baselines import choose, tfidf_svm, token_pattern
+from tinylm.study.baselines.tfidf import choose, tfidf_svm, token_pattern
 
 AG_NEWS = Path(__file__).resolve().parents[3] / "shared" / "data" / "ag_news"
 

@@ -8,7 +8,7 @@ import tinylm
 from tinylm.committee.thresholds import f1_scores
 from tinylm.core.progress import Silent
 from tinylm.evaluation.committees import evaluate_several_labels
-from tinylm.study.baselines_several import fasttext_labels, tfidf_svm_labels
+from tinylm.study.baselines.several import fasttext_labels, tfidf_svm_labels
 from tinylm.study.comparison_several import compare_several, several_table
 from tinylm.text.sources import load_task
 from tinylm.train.settings import FinetuneSettings

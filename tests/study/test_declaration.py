@@ -7,21 +7,21 @@ import pytest
 from study_fixtures import write_desk
 
 from tinylm.core.errors import InputError
-from tinylm.study.arms import Length, arm, tokens_per_update
-from tinylm.study.committee import Committee
 from tinylm.study.costs import seconds_of_run
 from tinylm.study.declaration import parse_value
-from tinylm.study.gap import Gap
 from tinylm.study.grid import FailedRunError
-from tinylm.study.lab import Lab, Sample
-from tinylm.study.pretrained import view
-from tinylm.study.run import name_of
-from tinylm.study.run_folders import RunFolders
-from tinylm.study.shape import written_out
-from tinylm.study.shapes import scaled
+from tinylm.study.questions.committee import Committee
+from tinylm.study.questions.gap import Gap
+from tinylm.study.questions.shape import written_out
+from tinylm.study.runs.arms import Length, arm, tokens_per_update
+from tinylm.study.runs.lab import Lab, Sample
+from tinylm.study.runs.pretrained import view
+from tinylm.study.runs.run import name_of
+from tinylm.study.runs.run_folders import RunFolders
+from tinylm.study.runs.shapes import scaled
+from tinylm.study.runs.subsets import Subset, held_out_documents, take_documents
+from tinylm.study.statistics.votes import error_correlation, hard_votes
 from tinylm.study.studies import STUDIES
-from tinylm.study.subsets import Subset, held_out_documents, take_documents
-from tinylm.study.votes import error_correlation, hard_votes
 from tinylm.tokens.overlap import TaskTokens
 
 DESK = ("corpus=notes.txt", "vocabulary=none", "tasks=labels.csv")

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tinylm.core.errors import InputError
-from tinylm.study.charts import Chart, Curve, svg
-from tinylm.study.figures import Estimate, IntervalChart, Point, ScatterChart
-from tinylm.study.intervals import t_interval
-from tinylm.study.report import Section, write_report
+from tinylm.study.reporting.charts import Chart, Curve, svg
+from tinylm.study.reporting.figures import Estimate, IntervalChart, Point, ScatterChart
+from tinylm.study.reporting.report import Section, write_report
+from tinylm.study.statistics.intervals import t_interval
 
 INTERVALS = IntervalChart(
     "Gap",

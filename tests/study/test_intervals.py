@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from tinylm.core.errors import InputError
-from tinylm.study.intervals import paired_difference, t_interval
+from tinylm.study.statistics.intervals import paired_difference, t_interval
 
 VALUES = [88.7, 89.9, 89.1, 90.4]
 

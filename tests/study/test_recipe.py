@@ -10,7 +10,7 @@ from cli_fixtures import call
 from tinylm.core.errors import InputError
 from tinylm.core.progress import Silent
 from tinylm.study.grid import run_name
-from tinylm.study.recipe import RecipeStudy, run_recipe_study
+from tinylm.study.recipe.study import RecipeStudy, run_recipe_study
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "recipe.json"
 SHOWN = {"results": RESULTS, "show": True, "test": True, "recipes": ("tinylm",)}

@@ -7,7 +7,7 @@ import re
 import pytest
 from cli_fixtures import call, sentence, write_csv
 
-from tinylm.study.recipe_runs import load_part
+from tinylm.study.recipe.runs import load_part
 
 LABELS = {"account": 0, "network": 1, "printer": 2}
 FLAGS = (

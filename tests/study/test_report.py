@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from tinylm.core.errors import InputError, MissingExtraError
-from tinylm.study.charts import Chart, Curve, Reference
-from tinylm.study.report import NextStep, ResultRow, Section, Table, write_report
+from tinylm.study.reporting.charts import Chart, Curve, Reference
+from tinylm.study.reporting.report import NextStep, ResultRow, Section, Table, write_report
 
 HOSTILE = """</script><script>alert("1")</script><img src=x onerror='alert(2)'> $title & ${summary}"""
 

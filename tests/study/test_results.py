@@ -6,10 +6,10 @@ import pytest
 from scipy import stats
 
 from tinylm.core.errors import InputError
-from tinylm.study.conclusions import NO_LIMIT, Comparison, accuracy_at_infinity, finding, signed
-from tinylm.study.fits import PowerLaw, fit_by_seed, fit_power_law
-from tinylm.study.intervals import holm, p_value, rank_correlation, t_interval
-from tinylm.study.results import Results
+from tinylm.study.reporting.conclusions import NO_LIMIT, Comparison, accuracy_at_infinity, finding, signed
+from tinylm.study.statistics.fits import PowerLaw, fit_by_seed, fit_power_law
+from tinylm.study.statistics.intervals import holm, p_value, rank_correlation, t_interval
+from tinylm.study.statistics.results import Results
 
 ARMS = {"old": {0: 0.70, 1: 0.72, 2: 0.71}, "new": {0: 0.75, 1: 0.76, 2: 0.765}}
 

@@ -10,11 +10,11 @@ import pytest
 from tinylm.core.errors import InputError
 from tinylm.core.progress import Silent
 from tinylm.study.grid import run_name
-from tinylm.study.lab import Lab
 from tinylm.study.pace import StudyProgress, duration
-from tinylm.study.run import Run, name_of
-from tinylm.study.run_folders import RESULT, RunFolders
 from tinylm.study.running import Plan, run_study
+from tinylm.study.runs.lab import Lab
+from tinylm.study.runs.run import Run, name_of
+from tinylm.study.runs.run_folders import RESULT, RunFolders
 
 RAN: list[str] = []
 FAIL: set[str] = set()
@@ -131,8 +131,8 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from test_running import A, B, C, Toy, do
-from tinylm.study.lab import Lab
-from tinylm.study.run_folders import RunFolders
+from tinylm.study.runs.lab import Lab
+from tinylm.study.runs.run_folders import RunFolders
 Toy.measure = lambda self, lab, progress: os._exit(9) if self.letter == "c" else {"accuracy": 1}
 do(Lab(RunFolders(Path(sys.argv[1]))), A, B, C)
 """

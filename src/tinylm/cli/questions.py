@@ -64,10 +64,10 @@ def study(
         retry: run failed runs again.
         ray: do the runs as tasks of the Ray cluster of RAY_ADDRESS, or of one that is started on this machine.
     """
-    from tinylm.study.lab import Lab
     from tinylm.study.pages import RECORD, Record, write_pages
-    from tinylm.study.run_folders import RunFolders
     from tinylm.study.running import plan, run_study
+    from tinylm.study.runs.lab import Lab
+    from tinylm.study.runs.run_folders import RunFolders
     from tinylm.study.studies import study_named
 
     asked = study_named(name).at(scale, assignments)

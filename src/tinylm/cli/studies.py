@@ -6,8 +6,8 @@ from cyclopts import Parameter
 
 from tinylm.cli.commands import out, progress
 from tinylm.steps.flags import FLAT
-from tinylm.study.recipe import RecipeStudy, run_recipe_study
-from tinylm.study.report import print_sections
+from tinylm.study.recipe.study import RecipeStudy, run_recipe_study
+from tinylm.study.reporting.report import print_sections
 
 _LISTS = Parameter(consume_multiple=True)  # --budgets 3m 10m
 

@@ -19,8 +19,8 @@ from tinylm.evaluation.committees import CommitteeEvaluation, evaluate_committee
 from tinylm.evaluation.metrics import accuracy_interval
 from tinylm.steps.base import Base
 from tinylm.steps.finetune import finetune_committee
-from tinylm.study.baselines import tfidf_svm
-from tinylm.study.report import ResultRow
+from tinylm.study.baselines.tfidf import tfidf_svm
+from tinylm.study.reporting.report import ResultRow
 from tinylm.text.splits import Task
 from tinylm.train.member import TRAINING
 from tinylm.train.settings import FinetuneSettings

@@ -9,14 +9,14 @@ import torch
 from tinylm.core.seeds import torch_generator
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import MaskedLanguageModel, SequenceClassifier, initialise
-from tinylm.study.arms import tokens_per_update
-from tinylm.study.assembled import Distilled, OfCommittee
-from tinylm.study.finetuned import Candidate, Finetuned
-from tinylm.study.lab import Lab
-from tinylm.study.pretrained import Pretrained, view
-from tinylm.study.run import Run
-from tinylm.study.shape import Trial
-from tinylm.study.subsets import take_documents
+from tinylm.study.questions.shape import Trial
+from tinylm.study.runs.arms import tokens_per_update
+from tinylm.study.runs.assembled import Distilled, OfCommittee
+from tinylm.study.runs.finetuned import Candidate, Finetuned
+from tinylm.study.runs.lab import Lab
+from tinylm.study.runs.pretrained import Pretrained, view
+from tinylm.study.runs.run import Run
+from tinylm.study.runs.subsets import take_documents
 from tinylm.tokens.encoded import EncodedTexts
 from tinylm.train.classification import Classification, ClassificationData, class_logits
 from tinylm.train.distributed import join_processes

@@ -12,16 +12,16 @@ from itertools import product
 from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from tinylm.core.errors import InputError
-from tinylm.study.arms import SCRATCH, Length
-from tinylm.study.finetuned import Candidate, Finetuning, FromScratch, Start
 from tinylm.study.grid import Facts, Levels
-from tinylm.study.lab import Lab, Sample, Text
-from tinylm.study.pretrained import Pretrained
-from tinylm.study.report import Section
-from tinylm.study.results import Results
-from tinylm.study.run import Run
-from tinylm.study.subsets import Subset
-from tinylm.study.tuned import Tuned
+from tinylm.study.reporting.report import Section
+from tinylm.study.runs.arms import SCRATCH, Length
+from tinylm.study.runs.finetuned import Candidate, Finetuning, FromScratch, Start
+from tinylm.study.runs.lab import Lab, Sample, Text
+from tinylm.study.runs.pretrained import Pretrained
+from tinylm.study.runs.run import Run
+from tinylm.study.runs.subsets import Subset
+from tinylm.study.runs.tuned import Tuned
+from tinylm.study.statistics.results import Results
 from tinylm.text.known import lasting
 
 Scale = Literal["smoke", "laptop", "paper"]

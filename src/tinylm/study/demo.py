@@ -20,10 +20,10 @@ from tinylm.evaluation.committees import evaluate_committee
 from tinylm.steps.base import PRETRAINED, open_base
 from tinylm.steps.pretrain import Pretrain
 from tinylm.steps.train import Train
-from tinylm.study.charts import Chart, Curve, Reference
 from tinylm.study.comparison import compare
 from tinylm.study.library_task import library_task
-from tinylm.study.report import NextStep, ResultRow, write_report
+from tinylm.study.reporting.charts import Chart, Curve, Reference
+from tinylm.study.reporting.report import NextStep, ResultRow, write_report
 from tinylm.text.corpus import CorpusSource
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import write_examples

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tinylm.core.progress import Progress
 from tinylm.steps.side_by_side import MOST
-from tinylm.study.run import Run
+from tinylm.study.runs.run import Run
 
 _SECONDS_BETWEEN_LINES = 60.0
 

@@ -12,15 +12,15 @@ from typing import Any
 
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_json, write_text
-from tinylm.study.charts import svg
 from tinylm.study.declaration import Findings, Study
 from tinylm.study.grid import FailedRunError, machines_of
-from tinylm.study.lab import Lab
 from tinylm.study.pace import duration
-from tinylm.study.report import Section, Table, write_report
-from tinylm.study.run import Run, name_of
-from tinylm.study.run_folders import RunFolders
+from tinylm.study.reporting.charts import svg
+from tinylm.study.reporting.report import Section, Table, write_report
 from tinylm.study.running import collect, results_of
+from tinylm.study.runs.lab import Lab
+from tinylm.study.runs.run import Run, name_of
+from tinylm.study.runs.run_folders import RunFolders
 from tinylm.study.studies import study_named
 
 RECORD = "study.json"

@@ -16,12 +16,12 @@ from tinylm.steps.side_by_side import run_side_by_side
 from tinylm.study.costs import seconds_of_run
 from tinylm.study.declaration import Study
 from tinylm.study.grid import FailedRunError
-from tinylm.study.lab import Lab
 from tinylm.study.on_ray import run_on_ray
 from tinylm.study.pace import Quiet, StudyProgress, duration
-from tinylm.study.pretrained import Pretrained
-from tinylm.study.results import SEED, Results
-from tinylm.study.run import Run, name_of
+from tinylm.study.runs.lab import Lab
+from tinylm.study.runs.pretrained import Pretrained
+from tinylm.study.runs.run import Run, name_of
+from tinylm.study.statistics.results import SEED, Results
 
 _SHORT_SECONDS = 15.0
 """A round that is estimated to take less is done in this process."""

@@ -1,14 +1,14 @@
 """The studies by name; a question is added by a file of its own and an entry here."""
 
 from tinylm.core.errors import InputError
-from tinylm.study.committee import Committee
 from tinylm.study.declaration import Study
-from tinylm.study.gap import Gap
-from tinylm.study.latency import Latency
-from tinylm.study.overlap import OverlapStudy
-from tinylm.study.rates import Rates
-from tinylm.study.shape import Shape
-from tinylm.study.size import Size
+from tinylm.study.questions.committee import Committee
+from tinylm.study.questions.gap import Gap
+from tinylm.study.questions.latency import Latency
+from tinylm.study.questions.overlap import OverlapStudy
+from tinylm.study.questions.rates import Rates
+from tinylm.study.questions.shape import Shape
+from tinylm.study.questions.size import Size
 
 STUDIES: dict[str, type[Study]] = {
     study.name: study for study in (Rates, Gap, Size, OverlapStudy, Committee, Latency, Shape)

@@ -21,13 +21,13 @@ from tinylm.runtime.artefact import WeightPrecision
 from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import load
 from tinylm.steps.distill import distill
-from tinylm.study.baselines import Predictor
-from tinylm.study.editions import EDITIONS
+from tinylm.study.baselines.tfidf import Predictor
 from tinylm.study.grid import Facts
-from tinylm.study.lab import Lab
-from tinylm.study.pretrained import MODEL
-from tinylm.study.run import Run, name_of
-from tinylm.study.tuned import Tuned
+from tinylm.study.runs.editions import EDITIONS
+from tinylm.study.runs.lab import Lab
+from tinylm.study.runs.pretrained import MODEL
+from tinylm.study.runs.run import Run, name_of
+from tinylm.study.runs.tuned import Tuned
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Examples, Task, write_examples
 from tinylm.train.settings import DistillSettings

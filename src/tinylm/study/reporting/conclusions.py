@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinylm.core.errors import InputError
-from tinylm.study.charts import Curve
-from tinylm.study.figures import Estimate
-from tinylm.study.fits import fit_by_seed
-from tinylm.study.intervals import Interval, holm, p_value, t_interval
-from tinylm.study.report import Table
-from tinylm.study.results import SEED, Difference, Results, shown
+from tinylm.study.reporting.charts import Curve
+from tinylm.study.reporting.figures import Estimate
+from tinylm.study.reporting.report import Table
+from tinylm.study.statistics.fits import fit_by_seed
+from tinylm.study.statistics.intervals import Interval, holm, p_value, t_interval
+from tinylm.study.statistics.results import SEED, Difference, Results, shown
 
 POINTS = 100.0
 """Makes points of shares."""

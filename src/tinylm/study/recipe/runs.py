@@ -17,11 +17,11 @@ from tinylm.steps.base import Base
 from tinylm.steps.distill import distill
 from tinylm.steps.finetune import finetune_committee
 from tinylm.steps.pretrain import pretrain
-from tinylm.study.baselines import tfidf_svm
-from tinylm.study.baselines_encoders import minilm_finetuned, minilm_regression, model2vec_regression
-from tinylm.study.baselines_fasttext import corpus_vectors, fasttext_classes
-from tinylm.study.editions import EDITIONS
+from tinylm.study.baselines.encoders import minilm_finetuned, minilm_regression, model2vec_regression
+from tinylm.study.baselines.fast_text import corpus_vectors, fasttext_classes
+from tinylm.study.baselines.tfidf import tfidf_svm
 from tinylm.study.grid import Facts, Levels, run_name
+from tinylm.study.runs.editions import EDITIONS
 from tinylm.text.sources import load_task
 from tinylm.text.splits import Task, hold_out
 from tinylm.train.member import TRAINING

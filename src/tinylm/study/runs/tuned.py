@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tinylm.core.progress import Progress
-from tinylm.study.finetuned import Candidate, Finetuned, Finetuning, Start
 from tinylm.study.grid import Facts, FailedRunError
-from tinylm.study.lab import Lab, Sample
-from tinylm.study.run import Run, name_of
+from tinylm.study.runs.finetuned import Candidate, Finetuned, Finetuning, Start
+from tinylm.study.runs.lab import Lab, Sample
+from tinylm.study.runs.run import Run, name_of
 
 
 class Searched(Run):

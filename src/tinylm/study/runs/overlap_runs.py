@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from tinylm.core.progress import Progress
-from tinylm.study.arms import arm
-from tinylm.study.finetuned import Finetuned
 from tinylm.study.grid import Facts
-from tinylm.study.lab import Lab, Sample
-from tinylm.study.pretrained import Pretrained
-from tinylm.study.run import Run
-from tinylm.study.tuned import Searched, Tuned
+from tinylm.study.runs.arms import arm
+from tinylm.study.runs.finetuned import Finetuned
+from tinylm.study.runs.lab import Lab, Sample
+from tinylm.study.runs.pretrained import Pretrained
+from tinylm.study.runs.run import Run
+from tinylm.study.runs.tuned import Searched, Tuned
 from tinylm.tokens.overlap import count_tokens, overlap
 from tinylm.tokens.selection import READ
 

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinylm.study.arms import SCRATCH, Length
-from tinylm.study.charts import Chart
-from tinylm.study.conclusions import (
+from tinylm.study.declaration import Findings, Study
+from tinylm.study.grid import Levels
+from tinylm.study.reporting.charts import Chart
+from tinylm.study.reporting.conclusions import (
     POINTS,
     accuracy_at_infinity,
     accuracy_curve,
@@ -18,13 +19,12 @@ from tinylm.study.conclusions import (
     sentence,
     signed,
 )
-from tinylm.study.declaration import Findings, Study
-from tinylm.study.grid import Levels
-from tinylm.study.intervals import Interval, t_interval
-from tinylm.study.report import Section, Table
-from tinylm.study.results import SEED, Results
-from tinylm.study.run import Run
-from tinylm.study.subsets import Subset
+from tinylm.study.reporting.report import Section, Table
+from tinylm.study.runs.arms import SCRATCH, Length
+from tinylm.study.runs.run import Run
+from tinylm.study.runs.subsets import Subset
+from tinylm.study.statistics.intervals import Interval, t_interval
+from tinylm.study.statistics.results import SEED, Results
 
 _UPDATES, _PASSES = "equal updates", "equal passes"
 

@@ -13,8 +13,8 @@ from tinylm.core.problems import SEVERAL_LABELS
 from tinylm.core.progress import Progress
 from tinylm.model.config import ModelConfig
 from tinylm.study.grid import Facts, run_name
-from tinylm.study.run_folders import RunFolders
-from tinylm.study.shapes import scaled
+from tinylm.study.runs.run_folders import RunFolders
+from tinylm.study.runs.shapes import scaled
 from tinylm.text.corpus import Corpus, open_corpus
 from tinylm.text.known import DATA_SETS
 from tinylm.text.sources import load_task

@@ -9,7 +9,7 @@ from typing import Any
 
 from tinylm.core.extras import needed
 from tinylm.core.files import write_text
-from tinylm.study.intervals import Interval, paired_difference, t_interval
+from tinylm.study.statistics.intervals import Interval, paired_difference, t_interval
 
 SEED = "seed"
 

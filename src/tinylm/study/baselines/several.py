@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from tinylm.committee.thresholds import choose_thresholds, f1_scores
 from tinylm.core.errors import MissingExtraError
-from tinylm.study.baselines import token_pattern
-from tinylm.study.baselines_fasttext import fasttext_line, require_fasttext
+from tinylm.study.baselines.fast_text import fasttext_line, require_fasttext
+from tinylm.study.baselines.tfidf import token_pattern
 from tinylm.text.splits import Examples, Task
 from tinylm.text.stratify import held_out_of_several
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.core.progress import Progress
-from tinylm.study.assembled import time_classes
-from tinylm.study.baselines import Predictor, fit_tfidf_svm
-from tinylm.study.baselines_encoders import fit_minilm_regression, fit_model2vec_regression
-from tinylm.study.baselines_fasttext import fit_fasttext, predict_fasttext
+from tinylm.study.baselines.encoders import fit_minilm_regression, fit_model2vec_regression
+from tinylm.study.baselines.fast_text import fit_fasttext, predict_fasttext
+from tinylm.study.baselines.tfidf import Predictor, fit_tfidf_svm
 from tinylm.study.grid import Facts
-from tinylm.study.lab import Lab, Sample
-from tinylm.study.run import Run
+from tinylm.study.runs.assembled import time_classes
+from tinylm.study.runs.lab import Lab, Sample
+from tinylm.study.runs.run import Run
 from tinylm.text.splits import Task
 
 TFIDF = "tf-idf + linear SVM"

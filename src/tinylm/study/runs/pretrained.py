@@ -10,12 +10,12 @@ import torch
 from tinylm.core.progress import Progress
 from tinylm.model.checkpoint import load_masked_language_model
 from tinylm.model.config import ModelConfig
-from tinylm.study.arms import Length, arm
-from tinylm.study.editions import EDITIONS
 from tinylm.study.grid import Facts
-from tinylm.study.lab import Lab, Sample, Text
-from tinylm.study.run import Run, name_of
-from tinylm.study.subsets import Subset, held_out_documents
+from tinylm.study.runs.arms import Length, arm
+from tinylm.study.runs.editions import EDITIONS
+from tinylm.study.runs.lab import Lab, Sample, Text
+from tinylm.study.runs.run import Run, name_of
+from tinylm.study.runs.subsets import Subset, held_out_documents
 from tinylm.tokens.sequences import Packed, Pairs, Sequences, Truncated
 from tinylm.tokens.token_file import TokenFile
 from tinylm.tokens.wordpiece import Tokenizer

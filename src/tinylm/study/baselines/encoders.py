@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tinylm.core.errors import MissingExtraError
-from tinylm.study.baselines import Predictor
+from tinylm.study.baselines.tfidf import Predictor
 from tinylm.text.splits import Task
 from tinylm.train.sampler import LengthGroupedSampler
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from tinylm.core.progress import Progress
 from tinylm.study.grid import Facts, run_name
-from tinylm.study.lab import Lab
+from tinylm.study.runs.lab import Lab
 
 
 class Run(ABC):

@@ -16,10 +16,10 @@ from typing import Any
 from tinylm.core.errors import InputError
 from tinylm.core.progress import Progress
 from tinylm.study.grid import Cell, Grid, Store
-from tinylm.study.intervals import paired_difference, t_interval
-from tinylm.study.recipe_chart import Level, Point, draw
-from tinylm.study.recipe_runs import BASELINES, RECIPES, RUNS, TASKS, RecipeRuns
-from tinylm.study.report import Section, Table, write_report
+from tinylm.study.recipe.chart import Level, Point, draw
+from tinylm.study.recipe.runs import BASELINES, RECIPES, RUNS, TASKS, RecipeRuns
+from tinylm.study.reporting.report import Section, Table, write_report
+from tinylm.study.statistics.intervals import paired_difference, t_interval
 from tinylm.text.known import VARIABLE
 from tinylm.train.schedule import seconds_of
 

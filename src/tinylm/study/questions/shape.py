@@ -9,18 +9,18 @@ from tinylm.core.errors import InputError
 from tinylm.core.extras import needed
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import derive_seed
-from tinylm.study.arms import Length
-from tinylm.study.assembled import Timed
-from tinylm.study.conclusions import POINTS, sentence, signed
 from tinylm.study.declaration import Findings, Study
-from tinylm.study.figures import Point, ScatterChart
 from tinylm.study.grid import Facts, Levels
-from tinylm.study.intervals import paired_difference
-from tinylm.study.lab import Lab
-from tinylm.study.report import Section, Table
-from tinylm.study.results import SEED, Results
-from tinylm.study.run import Run
-from tinylm.study.tuned import Tuned
+from tinylm.study.reporting.conclusions import POINTS, sentence, signed
+from tinylm.study.reporting.figures import Point, ScatterChart
+from tinylm.study.reporting.report import Section, Table
+from tinylm.study.runs.arms import Length
+from tinylm.study.runs.assembled import Timed
+from tinylm.study.runs.lab import Lab
+from tinylm.study.runs.run import Run
+from tinylm.study.runs.tuned import Tuned
+from tinylm.study.statistics.intervals import paired_difference
+from tinylm.study.statistics.results import SEED, Results
 
 _FRONT_ENDS = ("", "-dw3", "-dw5", "-c3x8")
 _HEADS_OF = (8, 16, 32, 64)

@@ -7,20 +7,28 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinylm.committee.voting import accuracy_by_size, vote
-from tinylm.study.arms import SCRATCH, Length
-from tinylm.study.assembled import Distilled
-from tinylm.study.charts import Chart, Reference
-from tinylm.study.conclusions import POINTS, Comparison, accuracy_at_infinity, accuracy_curve, finding, sentence, signed
 from tinylm.study.declaration import Findings, Study
-from tinylm.study.finetuned import scores
 from tinylm.study.grid import Facts, Levels
-from tinylm.study.intervals import Interval, paired_difference
-from tinylm.study.lab import Lab
-from tinylm.study.report import Section, Table
-from tinylm.study.results import SEED, Results
-from tinylm.study.run import Run
-from tinylm.study.tuned import Tuned
-from tinylm.study.votes import SUBSETS, error_correlation, hard_votes
+from tinylm.study.reporting.charts import Chart, Reference
+from tinylm.study.reporting.conclusions import (
+    POINTS,
+    Comparison,
+    accuracy_at_infinity,
+    accuracy_curve,
+    finding,
+    sentence,
+    signed,
+)
+from tinylm.study.reporting.report import Section, Table
+from tinylm.study.runs.arms import SCRATCH, Length
+from tinylm.study.runs.assembled import Distilled
+from tinylm.study.runs.finetuned import scores
+from tinylm.study.runs.lab import Lab
+from tinylm.study.runs.run import Run
+from tinylm.study.runs.tuned import Tuned
+from tinylm.study.statistics.intervals import Interval, paired_difference
+from tinylm.study.statistics.results import SEED, Results
+from tinylm.study.statistics.votes import SUBSETS, error_correlation, hard_votes
 
 _TOKENS = "equal tokens a member"
 

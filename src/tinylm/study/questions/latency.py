@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tinylm.core.errors import InputError
-from tinylm.study.assembled import Timed
-from tinylm.study.conclusions import POINTS, sentence
 from tinylm.study.declaration import Findings, Study
-from tinylm.study.figures import Point, ScatterChart
 from tinylm.study.grid import Facts, Levels
-from tinylm.study.lab import Lab, Sample
-from tinylm.study.report import Section, Table
-from tinylm.study.results import Results
-from tinylm.study.run import Run
-from tinylm.study.timed_baselines import BASELINES, TFIDF, TimedBaseline
+from tinylm.study.reporting.conclusions import POINTS, sentence
+from tinylm.study.reporting.figures import Point, ScatterChart
+from tinylm.study.reporting.report import Section, Table
+from tinylm.study.runs.assembled import Timed
+from tinylm.study.runs.lab import Lab, Sample
+from tinylm.study.runs.run import Run
+from tinylm.study.runs.timed_baselines import BASELINES, TFIDF, TimedBaseline
+from tinylm.study.statistics.results import Results
 
 _AS_IT_IS = "as it is"
 _FRONTIER, _BEATEN = "on the frontier", "beaten in both"

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tinylm.study.arms import SCRATCH
-from tinylm.study.conclusions import Comparison, finding, sentence
 from tinylm.study.declaration import Findings, Study
-from tinylm.study.figures import IntervalChart
 from tinylm.study.grid import Levels
-from tinylm.study.report import Section, Table
-from tinylm.study.results import Results
-from tinylm.study.run import Run
+from tinylm.study.reporting.conclusions import Comparison, finding, sentence
+from tinylm.study.reporting.figures import IntervalChart
+from tinylm.study.reporting.report import Section, Table
+from tinylm.study.runs.arms import SCRATCH
+from tinylm.study.runs.run import Run
+from tinylm.study.statistics.results import Results
 
 
 @dataclass(frozen=True, kw_only=True)

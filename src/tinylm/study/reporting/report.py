@@ -18,7 +18,7 @@ from rich.table import Table as RichTable
 
 from tinylm.core.errors import InputError
 from tinylm.core.files import write_text
-from tinylm.study.charts import Figure, figure, plotting
+from tinylm.study.reporting.charts import Figure, figure, plotting
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from tinylm.core.progress import Progress
 from tinylm.evaluation.metrics import expected_calibration_error
 from tinylm.model.checkpoint import load_classifier
 from tinylm.model.config import ModelConfig
-from tinylm.study.arms import SCRATCH
-from tinylm.study.editions import EDITIONS
 from tinylm.study.grid import Facts
-from tinylm.study.lab import VOTES, Lab, Sample, Text
-from tinylm.study.pretrained import MODEL, Pretrained
-from tinylm.study.run import Run, name_of
+from tinylm.study.runs.arms import SCRATCH
+from tinylm.study.runs.editions import EDITIONS
+from tinylm.study.runs.lab import VOTES, Lab, Sample, Text
+from tinylm.study.runs.pretrained import MODEL, Pretrained
+from tinylm.study.runs.run import Run, name_of
 from tinylm.tokens.encoded import EncodedTexts
 from tinylm.train.classification import class_logits
 from tinylm.train.distributed import join_processes

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tinylm.study.conclusions import sentence
 from tinylm.study.declaration import Findings, Study
-from tinylm.study.figures import Estimate, IntervalChart
 from tinylm.study.grid import Facts, Levels
-from tinylm.study.lab import Lab
-from tinylm.study.report import Section, Table
-from tinylm.study.results import Results
-from tinylm.study.run import Run
+from tinylm.study.reporting.conclusions import sentence
+from tinylm.study.reporting.figures import Estimate, IntervalChart
+from tinylm.study.reporting.report import Section, Table
+from tinylm.study.runs.lab import Lab
+from tinylm.study.runs.run import Run
+from tinylm.study.statistics.results import Results
 
 
 @dataclass(frozen=True, kw_only=True)

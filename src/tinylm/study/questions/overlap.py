@@ -5,18 +5,18 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from tinylm.core.errors import InputError
-from tinylm.study.arms import SCRATCH
-from tinylm.study.conclusions import POINTS, Comparison, finding, sentence
 from tinylm.study.declaration import Findings, Study
-from tinylm.study.figures import IntervalChart, Point, ScatterChart
 from tinylm.study.grid import Facts, Levels
-from tinylm.study.intervals import Interval, rank_correlation
-from tinylm.study.lab import Lab
-from tinylm.study.overlap_runs import Overlapped, SameSettings
-from tinylm.study.report import Section, Table
-from tinylm.study.results import SEED, Results
-from tinylm.study.run import Run
-from tinylm.study.subsets import Subset
+from tinylm.study.reporting.conclusions import POINTS, Comparison, finding, sentence
+from tinylm.study.reporting.figures import IntervalChart, Point, ScatterChart
+from tinylm.study.reporting.report import Section, Table
+from tinylm.study.runs.arms import SCRATCH
+from tinylm.study.runs.lab import Lab
+from tinylm.study.runs.overlap_runs import Overlapped, SameSettings
+from tinylm.study.runs.run import Run
+from tinylm.study.runs.subsets import Subset
+from tinylm.study.statistics.intervals import Interval, rank_correlation
+from tinylm.study.statistics.results import SEED, Results
 
 _NONE, _RANDOM, _MOST, _LEAST = "none", "random", "most", "least"
 _MEASURES = {"types": "by token type", "frequency": "weighted by frequency", "idf": "weighted by idf"}

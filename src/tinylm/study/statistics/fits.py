@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.core.errors import InputError
-from tinylm.study.intervals import Interval, t_interval
+from tinylm.study.statistics.intervals import Interval, t_interval
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinylm.core.errors import InputError
-from tinylm.study.charts import LegendItem, colours_of
-from tinylm.study.intervals import Interval
+from tinylm.study.reporting.charts import LegendItem, colours_of
+from tinylm.study.statistics.intervals import Interval
 
 _LINE, _AXIS = 22, 50
 """Pixels of a line of an interval chart, and of its axis."""

@@ -1,0 +1,1 @@
+"""What a user would pick instead of a tiny language model, measured on the same texts."""

@@ -1,0 +1,1 @@
+"""The studies, a question in each file."""

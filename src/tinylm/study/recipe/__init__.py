@@ -1,0 +1,1 @@
+"""The study `recipe`: accuracy for minutes of pre-training."""

@@ -1,0 +1,1 @@
+"""What is shown of results: charts, tables, pages, and the sentences that compare."""

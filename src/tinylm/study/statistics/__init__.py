@@ -1,0 +1,1 @@
+"""What is computed of measurements: intervals over seeds, fits, votes, the tidy table."""
