@@ -141,7 +141,7 @@ def test_what_it_is_unsure_of_it_may_leave_open(mixed, texts):
 
 
 def test_predictions_say_what_the_arrays_say(mixed, texts, monkeypatch):
-    monkeypatch.setattr(classifier_module, "_CHUNK", 40)
+    monkeypatch.setattr(classifier_module, "CHUNK", 40)
     found = list(mixed.predictions(texts))
     probabilities, doubts = mixed.predict_proba(texts), mixed.disagreement(texts)
     assert [p.label for p in found] == mixed.predict(texts)

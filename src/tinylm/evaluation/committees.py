@@ -60,11 +60,7 @@ class CommitteeEvaluation:
 
     def lines_by_label(self, labels: Sequence[str]) -> list[str]:
         """Precision, recall, F1 and texts of each label, as a table; `labels` are the names of the classes."""
-        width = max(map(len, ("label", *labels)))
-        lines = [f"{'label':<{width}}  precision  recall     F1  texts"]
-        for label, of in zip(labels, self.committee.by_class, strict=True):
-            lines.append(f"{label:<{width}}  {of.precision:9.3f}  {of.recall:6.3f}  {of.f1:5.3f}  {of.n:5,}")
-        return lines
+        return metrics.label_lines(labels, [(of.precision, of.recall, of.f1, of.n) for of in self.committee.by_class])
 
     def as_json(self, labels: Sequence[str]) -> dict[str, Any]:
         """The measures for programs, whose keys stay; `labels` are the names of the classes."""

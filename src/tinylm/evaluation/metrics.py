@@ -1,6 +1,7 @@
 """How good a classifier is: accuracy with its interval, macro F1, calibration, and what it mixes up most."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -171,3 +172,12 @@ def _worst_pairs(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64],
     pairs, counts = np.unique(truth[wrong] * classes + predicted[wrong], return_counts=True)
     worst = np.argsort(-counts, kind="stable")[:_WORST_PAIRS]
     return tuple(Confusion(*divmod(int(pairs[i]), classes), count=int(counts[i])) for i in worst)
+
+
+def label_lines(labels: Sequence[str], scores: Sequence[tuple[float, float, float, int]]) -> list[str]:
+    """Precision, recall, F1 and number of texts of each label, as a table for people."""
+    width = max(map(len, ("label", *labels)))
+    lines = [f"{'label':<{width}}  precision  recall     F1  texts"]
+    for label, (precision, recall, f1, texts) in zip(labels, scores, strict=True):
+        lines.append(f"{label:<{width}}  {precision:9.3f}  {recall:6.3f}  {f1:5.3f}  {texts:5,}")
+    return lines

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tinylm.committee.thresholds import f1_scores
 from tinylm.core.errors import InputError
 from tinylm.core.seeds import numpy_generator
+from tinylm.evaluation.metrics import label_lines
 
 _DRAWS = 1000
 _WORST = 5
@@ -160,11 +161,7 @@ class SeveralLabelsEvaluation:
 
     def lines_by_label(self, labels: Sequence[str]) -> list[str]:
         """Precision, recall, F1 and texts of each label, as a table; `labels` are their names."""
-        width = max(map(len, ("label", *labels)))
-        lines = [f"{'label':<{width}}  precision  recall     F1  texts"]
-        for label, of in zip(labels, self.committee.labels, strict=True):
-            lines.append(f"{label:<{width}}  {of.precision:9.3f}  {of.recall:6.3f}  {of.f1:5.3f}  {of.texts:5,}")
-        return lines
+        return label_lines(labels, [(of.precision, of.recall, of.f1, of.texts) for of in self.committee.labels])
 
     def as_json(self, labels: Sequence[str]) -> dict[str, Any]:
         """The measures for programs, whose keys stay; `labels` are their names."""

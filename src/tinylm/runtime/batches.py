@@ -10,6 +10,9 @@ from tinylm.core.errors import InputError
 from tinylm.model.operations import TokenBatch
 from tinylm.tokens.wordpiece import Tokenizer
 
+CHUNK = 256
+"""Texts of a stream that are read, sorted by length and computed together."""
+
 
 @dataclass(frozen=True)
 class Vocabulary:

@@ -15,16 +15,13 @@ from tinylm.core.errors import InputError
 from tinylm.core.files import new_folder
 from tinylm.runtime.artefact import ARTEFACT, require_replaceable
 from tinylm.runtime.backends import Backend
-from tinylm.runtime.batches import Vocabulary, batches_by_length, padded, require_strings
+from tinylm.runtime.batches import CHUNK, Vocabulary, batches_by_length, padded, require_strings
 from tinylm.runtime.encoder import Encoder
 from tinylm.runtime.explaining import weigh_words
 from tinylm.runtime.forward import NgramSums, Outputs
 from tinylm.runtime.predictions import Explanation, LabelsPrediction, Prediction, Predictions
 from tinylm.runtime.windows import Windows
 from tinylm.tokens.windows import Long, most_windows, not_read
-
-_CHUNK = 256
-"""Texts of a stream that are read, sorted by length and classified together."""
 
 Array = npt.NDArray[np.float32]
 Item = TypeVar("Item")
@@ -171,7 +168,7 @@ class Classifier:
         none = np.empty((0, len(self.labels)), np.float32)
         no_votes, uncut = np.stack([none] * len(self)), np.empty(0, np.bool_)
         empty = Predictions(self.labels, none, no_votes, np.empty(0, np.int64), uncut, thresholds=self._thresholds)
-        parts = [self._predict_chunk(texts[start : start + _CHUNK]) for start in range(0, len(texts), _CHUNK)]
+        parts = [self._predict_chunk(texts[start : start + CHUNK]) for start in range(0, len(texts), CHUNK)]
         return Predictions.concatenate(parts or [empty])
 
     def explain(self, text: str) -> Explanation:
@@ -210,7 +207,7 @@ class Classifier:
 
     def _stream(self, texts: Iterable[str], each: Callable[[Predictions], Iterable[Item]]) -> Iterator[Item]:
         iterator = iter(texts)
-        while chunk := list(islice(iterator, _CHUNK)):
+        while chunk := list(islice(iterator, CHUNK)):
             yield from each(self._predict_chunk(chunk))
 
     def _predict_chunk(self, texts: Sequence[str]) -> Predictions:

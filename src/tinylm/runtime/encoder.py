@@ -9,10 +9,7 @@ import numpy.typing as npt
 
 from tinylm.core.errors import InputError
 from tinylm.model.operations import TokenBatch
-from tinylm.runtime.batches import Vocabulary, batches_by_length, padded, token_rows
-
-_CHUNK = 256
-"""Texts that are read, sorted by length and encoded together."""
+from tinylm.runtime.batches import CHUNK, Vocabulary, batches_by_length, padded, token_rows
 
 Array = npt.NDArray[np.float32]
 
@@ -78,12 +75,12 @@ class Encoder:
         if isinstance(texts, Iterator):
             return self._stream(texts, normalise)
         given = list(texts)
-        chunks = (given[start : start + _CHUNK] for start in range(0, len(given), _CHUNK))
+        chunks = (given[start : start + CHUNK] for start in range(0, len(given), CHUNK))
         vectors = [self._chunk(chunk, normalise) for chunk in chunks]
         return np.concatenate(vectors) if vectors else np.empty((0, self.width), np.float32)
 
     def _stream(self, texts: Iterator[str], normalise: bool) -> Iterator[Array]:
-        while chunk := list(islice(texts, _CHUNK)):
+        while chunk := list(islice(texts, CHUNK)):
             yield from self._chunk(chunk, normalise)
 
     def _chunk(self, texts: Sequence[str], normalise: bool) -> Array:

@@ -50,8 +50,7 @@ def predict_blocks(
     first = list(islice(waiting, least))
     cores = cores or usable_cores()
     if cores == 1 or len(first) < least:
-        yield from (committee.predict_batch(block) for block in first)
-        yield from (committee.predict_batch(block) for block in waiting)
+        yield from (committee.predict_batch(block) for block in chain(first, waiting))
         return
     # Threads of the parent, such as those of BLAS, do not survive a fork.
     pool = ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=_open, initargs=(folder,))
