@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+import safetensors.numpy
 from sklearn.feature_extraction.text import TfidfVectorizer
 from voters import write_member
 
@@ -78,6 +79,31 @@ def test_features_are_tfidf_where_no_ngram_is_repeated(tokenizer):
     assert (len(features.unigrams), len(features.bigrams)) == (4, len(twice))
     np.testing.assert_allclose(np.sort(ours, axis=1), np.sort(kept, axis=1), atol=1e-12)
     np.testing.assert_allclose(ours @ ours.T, kept @ kept.T, atol=1e-12)
+
+
+def test_what_recurs_in_a_window_counts_by_its_logarithm(tokenizer):
+    features, _ = ngrams.NgramFeatures.of(EncodedTexts(["a b c", "c b a"], tokenizer, 32), tokenizer.vocab_size, 2)
+    assert (len(features.unigrams), len(features.bigrams)) == (3, 0)
+    for text, tf in (("a b b", [1, 1 + np.log(2), 0]), ("c " * 20, [0, 0, 1 + np.log(20)]), ("", [0, 0, 0])):
+        row = features.matrix(EncodedTexts([text], tokenizer, 32)).toarray()[0]
+        expected = tf * features.idf / np.sqrt(np.dot(tf, features.idf**2) + 1e-12)
+        np.testing.assert_allclose(row, expected, atol=1e-12)
+    two_windows = features.matrix(EncodedTexts(["a " * 45], tokenizer, 32, 2))
+    assert two_windows.sum() == pytest.approx(np.sqrt(2 + np.log(22) + np.log(23)))
+
+
+def test_files_of_plain_counts_count_plainly(member, fitted, tokenizer, tmp_path):
+    fitted.save(tmp_path)
+    stored = safetensors.numpy.load_file(tmp_path / NGRAMS)
+    del stored["share_of_tf"]
+    safetensors.numpy.save_file(stored, tmp_path / NGRAMS)
+    token = int(fitted.unigrams.codes[np.abs(fitted.unigrams.weights[1:]).max(1).argmax()])
+    batches = [TokenBatch(ids, np.ones_like(ids)) for ids in (np.full((1, 1), token), np.full((1, 3), token))]
+    for read, times in ((NgramClassifier.load(tmp_path, 3), 3), (fitted, 1 + np.log(3))):
+        for backend in backends(member, read):
+            once, often = (backend.forward([batch]).ngram_sums.scores for batch in batches)
+            assert np.abs(once).max() > 0.1
+            np.testing.assert_allclose(often, times * once, rtol=1e-4)
 
 
 def test_many_classes_leave_out_the_rarest_ngrams(documents, tokenizer, monkeypatch):
@@ -166,6 +192,7 @@ def test_what_is_stored_is_read_as_it_was(fitted, tmp_path):
         for name, array in vars(getattr(fitted, order)).items():
             np.testing.assert_array_equal(getattr(getattr(read, order), name), array)
     np.testing.assert_array_equal(read.bias, fitted.bias)
+    np.testing.assert_array_equal(read.share_of_tf, fitted.share_of_tf)
     assert (read.vocab_size, [path.name for path in tmp_path.iterdir()]) == (fitted.vocab_size, [NGRAMS])
 
 

@@ -78,6 +78,10 @@ class GraphOperations:
             self._made[key] = self._node("ReduceSum", listed, self._integers(2), keepdims=0)
         return self._made[key]
 
+    def occurrences(self, rows: str) -> str:
+        same = self._node("Equal", *(self._node("Unsqueeze", rows, self._integers(axis)) for axis in (1, 2)))
+        return self._node("ReduceSum", self._node("Cast", same, to=TensorProto.INT32), self._integers(2), keepdims=0)
+
     def lookup(self, values: npt.NDArray[Any], ids: str) -> str:
         return self._node("Gather", self._constant(values, "values"), ids)
 

@@ -1,11 +1,13 @@
 """A linear classifier of n-grams as plain arrays: how it is stored, and what is computed of it without torch.
 
-Its features are the unigrams and bigrams of token ids that its training texts had, each weighed by idf. It adds them up
-over the positions of a text, as `runtime/forward.py` does:
+Its features are the unigrams and bigrams of token ids that its training texts had, weighed by sublinear tf (1 + log c
+for an n-gram that a window of the text has c times) and by idf. It adds them up over positions, as
+`runtime/forward.py` does:
 
-    logits = sum_t (u[t] + b[t]) / sqrt(sum_t (i[t]^2 + j[t]^2)) + bias
+    logits = sum_t (u[t] s[t] + b[t] r[t]) / sqrt(sum_t (i[t]^2 s[t] + j[t]^2 r[t])) + bias
 
-with u and b the weights of the token at t and of the bigram that ends there, times their idf i and j.
+with u and b the weights of the token at t and of the bigram that ends there, times their idf i and j, and with s and r
+the shares (1 + log c) / c of these occurrences in the tf.
 """
 
 from dataclasses import dataclass
@@ -23,8 +25,17 @@ from tinylm.model.operations import Array
 NGRAMS = "ngrams.safetensors"
 """Its file, beside the members of a committee."""
 
+_BEFORE_SUBLINEAR = np.ones((1025, 1), np.float32)
+"""`NgramClassifier.share_of_tf` of files that have none: every occurrence counted alike, in up to 1,024 positions."""
+
 NORM_EPSILON = 1e-12
 """Added to the sum of squares, for texts of which no n-gram is listed."""
+
+
+def share_of_tf(most: int) -> npt.NDArray[np.float64]:
+    """(most + 1,): what each of 0, 1, ... `most` occurrences of an n-gram adds to its sublinear tf, 1 + log of them."""
+    counts = np.maximum(1, np.arange(most + 1))
+    return (1 + np.log(counts)) / counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +69,8 @@ class NgramClassifier:
     """(classes,)."""
     vocab_size: int
     """Of the vocabulary that the ids are of."""
+    share_of_tf: Array
+    """(n, 1): what each of c occurrences of an n-gram in one window counts for, by c, which is less than n."""
 
     @cached_property
     def unigram_rows(self) -> npt.NDArray[np.int64]:
@@ -68,7 +81,7 @@ class NgramClassifier:
 
     def save(self, folder: Path) -> None:
         """Write it into an existing folder."""
-        arrays = {"bias": self.bias, "vocab_size": np.array(self.vocab_size)}
+        arrays = {"bias": self.bias, "vocab_size": np.array(self.vocab_size), "share_of_tf": self.share_of_tf}
         for order, tables in (("unigrams", self.unigrams), ("bigrams", self.bigrams)):
             arrays |= {f"{order}.{name}": np.ascontiguousarray(array) for name, array in vars(tables).items()}
         with new_file(folder / NGRAMS) as temporary:
@@ -92,10 +105,11 @@ class NgramClassifier:
                 NgramTables(*(stored[f"{order}.{name}"] for name in ("codes", "weights", "idf")))
                 for order in ("unigrams", "bigrams")
             )
-            read = cls(unigrams, bigrams, stored["bias"], int(stored["vocab_size"]))
+            share_of_tf = stored.get("share_of_tf", _BEFORE_SUBLINEAR)
+            read = cls(unigrams, bigrams, stored["bias"], int(stored["vocab_size"]), share_of_tf)
         except (OSError, safetensors.SafetensorError, KeyError, TypeError) as error:
             raise InputError(f"{path} cannot be read ({error}); train or copy the model again") from error
-        fits = all(
+        fits = share_of_tf.shape[1:] == (1,) and all(
             tables.weights.shape == (len(tables.codes) + 1, classes) and tables.idf.shape == (len(tables.codes) + 1, 1)
             for tables in (unigrams, bigrams)
         )

@@ -88,6 +88,9 @@ class Operations(Protocol[Value]):
             (B, T) integers.
         """
 
+    def occurrences(self, rows: Value) -> Value:
+        """How often each of some integers (B, T) is among those of its text: (B, T) integers."""
+
     def lookup(self, values: npt.NDArray[Any], ids: Value) -> Value:
         """Rows of values (n, ...) at ids (B, T), never quantised: (B, T, ...)."""
 

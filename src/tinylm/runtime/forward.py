@@ -27,7 +27,7 @@ class NgramSums(Generic[Value]):
     scores: Value
     """(B, labels), of all its n-grams."""
     scale: Value
-    """(B, 1, 1), what the scores are multiplied by: 1 / sqrt(the sum of the squares of their idf)."""
+    """(B, 1, 1), what the scores are multiplied by: 1 / sqrt(the sum of tf idf^2 over the n-grams)."""
     bias: Value
     """(labels,)."""
 
@@ -145,11 +145,14 @@ def ngram_probabilities(
     of_unigrams = operations.lookup(ngrams.unigram_rows, batch.ids)
     of_bigrams = operations.bigram_rows(ngrams.bigrams.codes, ngrams.vocab_size, batch.ids)
     real = operations.real_tokens(batch.mask)
-    every_token = operations.transpose(real, 0, 2, 1)
-    both = ((ngrams.unigrams, of_unigrams), (ngrams.bigrams, of_bigrams))
-    of_orders = (operations.matmul(every_token, operations.token_embeddings(table.weights, x)) for table, x in both)
-    total = operations.add(*of_orders)  # (B, 1, labels)
-    idf = [operations.multiply(operations.lookup(table.idf, rows), real) for table, rows in both]
+    roots = np.sqrt(ngrams.share_of_tf)
+    totals, idf = [], []
+    for table, rows in ((ngrams.unigrams, of_unigrams), (ngrams.bigrams, of_bigrams)):
+        root = operations.multiply(operations.lookup(roots, operations.occurrences(rows)), real)  # (B, T, 1)
+        share = operations.transpose(operations.multiply(root, root), 0, 2, 1)
+        totals.append(operations.matmul(share, operations.token_embeddings(table.weights, rows)))
+        idf.append(operations.multiply(operations.lookup(table.idf, rows), root))
+    total = operations.add(*totals)  # (B, 1, labels)
     scale = operations.inverse_norm(operations.transpose(operations.concatenate(idf), 0, 2, 1), NORM_EPSILON)
     scores, bias = operations.reshape(operations.multiply(total, scale), 0, -1), operations.constant(ngrams.bias)
     sums = NgramSums(operations.reshape(total, 0, -1), scale, bias)

@@ -30,6 +30,9 @@ class NumpyOperations:
     def bigram_rows(self, codes: npt.NDArray[np.int64], vocab_size: int, ids: Values) -> Values:
         return look_up(codes, bigram_codes(ids, vocab_size))
 
+    def occurrences(self, rows: Values) -> Values:
+        return np.asarray((rows[:, :, None] == rows[:, None, :]).sum(2))
+
     def lookup(self, values: Values, ids: Values) -> Values:
         return np.asarray(values[ids])
 

@@ -1,8 +1,10 @@
 """Fitting the linear n-gram classifier of a committee: a support vector machine on unigrams and bigrams of tokens.
 
 It votes beside the members, since it errs elsewhere: it weighs each n-gram of the labelled texts by itself, and knows
-nothing of any other text. Features are tf-idf (as scikit-learn smooths it), each text divided by the root of the sum of
-idf^2 over all of its n-grams, each as often as it occurs, so that a graph can compute it position by position.
+nothing of any other text. Features are tf-idf (as scikit-learn smooths it), with a tf of 1 + log c of an n-gram that
+occurs c times in a window, added up over windows; each text is divided by the root of the sum of tf idf^2 over its
+n-grams. So a graph can compute it position by position. With plain counts for a tf, long texts were classified worse by
+up to six points (docs/LOG.md, "Several labels and long texts once more").
 """
 
 import warnings
@@ -18,7 +20,7 @@ from tinylm.committee.mixing import NGRAM_C, NgramVote
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import numpy_generator
 from tinylm.model.config import ModelConfig
-from tinylm.model.ngrams import NORM_EPSILON, NgramClassifier, NgramTables
+from tinylm.model.ngrams import NORM_EPSILON, NgramClassifier, NgramTables, share_of_tf
 from tinylm.text.splits import Task
 from tinylm.tokens.bigrams import bigram_codes, frequent_bigrams, look_up
 from tinylm.tokens.encoded import EncodedTexts
@@ -68,40 +70,48 @@ class NgramFeatures:
         left = min(MOST_BIGRAMS, most - len(unigrams))
         bigrams = frequent_bigrams(sequences, vocab_size, min_count=BIGRAM_MIN_COUNT, most=left)
         unweighted = cls(unigrams, bigrams, vocab_size, np.ones(len(unigrams) + len(bigrams)))
-        occurrences = unweighted._counts(sequences)
-        texts_with = np.bincount(occurrences.indices, minlength=len(unweighted.idf))
+        tf = unweighted._tf(sequences)
+        texts_with = np.bincount(tf.indices, minlength=len(unweighted.idf))
         features = replace(unweighted, idf=np.log((1 + len(sequences.windows)) / (1 + texts_with)) + 1)
-        return features, features._weigh(occurrences)
+        return features, features._weigh(tf)
 
     def matrix(self, sequences: EncodedTexts) -> sparse.csr_matrix:
         """Texts in these features: (texts, unigrams + bigrams)."""
-        return self._weigh(self._counts(sequences))
+        return self._weigh(self._tf(sequences))
 
-    def _weigh(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        norm = np.sqrt(counts @ self.idf**2 + NORM_EPSILON)
-        return sparse.csr_matrix(sparse.diags(1 / norm) @ counts @ sparse.diags(self.idf))
+    def _weigh(self, tf: sparse.csr_matrix) -> sparse.csr_matrix:
+        norm = np.sqrt(tf @ self.idf**2 + NORM_EPSILON)
+        return sparse.csr_matrix(sparse.diags(1 / norm) @ tf @ sparse.diags(self.idf))
 
     def classifier(
-        self, weights: npt.NDArray[np.float64], bias: npt.NDArray[np.float64], temperature: float
+        self, weights: npt.NDArray[np.float64], bias: npt.NDArray[np.float64], temperature: float, positions: int
     ) -> NgramClassifier:
-        """One with weights (classes, unigrams + bigrams) and bias (classes,), its scores divided by a temperature."""
+        """One with weights (classes, unigrams + bigrams) and bias (classes,), its scores divided by a temperature.
+
+        It is for windows of at most so many positions.
+        """
         parts = np.split((weights / temperature).T, [len(self.unigrams)])
         idf = np.split(self.idf, [len(self.unigrams)])
         unigrams, bigrams = map(NgramTables.of, (self.unigrams, self.bigrams), parts, idf)
-        return NgramClassifier(unigrams, bigrams, (bias / temperature).astype(np.float32), self.vocab_size)
+        shares = share_of_tf(positions)[:, None].astype(np.float32)
+        return NgramClassifier(unigrams, bigrams, (bias / temperature).astype(np.float32), self.vocab_size, shares)
 
-    def _counts(self, sequences: EncodedTexts) -> sparse.csr_matrix:
-        rows, columns, start = list[Indices](), list[Indices](), 0
-        texts = np.repeat(np.arange(len(sequences.windows)), sequences.windows)
+    def _tf(self, sequences: EncodedTexts) -> sparse.csr_matrix:
+        """(texts, unigrams + bigrams), sublinear in each window."""
+        rows, columns, windows = list[Indices](), list[Indices](), 0
         for ids, real in in_chunks(sequences):
             of_bigrams = look_up(self.bigrams, bigram_codes(ids, self.vocab_size))
             for found, before in ((look_up(self.unigrams, ids), 0), (of_bigrams, len(self.unigrams))):
                 row, position = np.nonzero(real & (found > 0))
-                rows.append(texts[row + start])
+                rows.append(row + windows)
                 columns.append(found[row, position] - 1 + before)
-            start += len(ids)
+            windows += len(ids)
         row, column = np.concatenate(rows), np.concatenate(columns)
-        return sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=(len(sequences.windows), len(self.idf)))
+        counts = sparse.csr_matrix((np.ones(len(row), np.int64), (row, column)), shape=(windows, len(self.idf)))
+        tf = sparse.csr_matrix((1 + np.log(counts.data), counts.indices, counts.indptr), shape=counts.shape)
+        texts = np.repeat(np.arange(len(sequences.windows)), sequences.windows)
+        of_text = sparse.csr_matrix((np.ones(windows), (texts, np.arange(windows))))
+        return sparse.csr_matrix(of_text @ tf)
 
 
 def fit_ngram_classifier(
@@ -128,7 +138,7 @@ def fit_ngram_classifier(
     features, matrix = NgramFeatures.of(sequences, vocabulary_size(shape, tokenizer), len(task.labels))
     every = np.arange(len(task.train))
     fitted = _fit(matrix, task.train.labels, len(task.labels), chosen.C, seed, _weighed(weights, every))
-    return features.classifier(*fitted, chosen.temperature)
+    return features.classifier(*fitted, chosen.temperature, shape.positions)
 
 
 def score_held_out(
