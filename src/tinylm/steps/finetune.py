@@ -1,53 +1,39 @@
 """Fine-tuning: pre-trained members and labels to a committee."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy.typing as npt
 from cyclopts import Parameter
 
-from tinylm.committee.files import member_names, write_committee
-from tinylm.committee.mixing import NgramVote
-from tinylm.committee.voting import Vote, Voting
+from tinylm.committee.voting import Vote
 from tinylm.core.errors import InputError
 from tinylm.core.problems import SEVERAL_LABELS
 from tinylm.core.progress import Progress, Reporting, Silent
 from tinylm.core.runs import claim
 from tinylm.core.terminal import listener
-from tinylm.evaluation.out_of_fold import thresholds_out_of_fold
-from tinylm.model.config import ModelConfig
 from tinylm.model.layout import read_config
-from tinylm.model.ngrams import NGRAMS
 from tinylm.runtime.classifier import Classifier
-from tinylm.runtime.loading import load
 from tinylm.steps.base import (
     PRETRAINED,
     Base,
     changed,
     open_base,
     output_folder,
-    pending_members,
     require_members,
     require_one_process,
     require_training,
     weights_fingerprints,
 )
-from tinylm.steps.continuing import member_settings_of, notes_on, open_started, voting_of
+from tinylm.steps.committees import continue_committee, finetune_committee, fit_frozen_heads
+from tinylm.steps.continuing import notes_on, open_started, voting_of
 from tinylm.steps.flags import FINETUNING, TASK
-from tinylm.steps.search import search_mix
-from tinylm.steps.side_by_side import run_side_by_side
 from tinylm.text.known import as_written
 from tinylm.text.memory import Frame, task_in_memory, task_of_frame
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Task
-from tinylm.tokens.encoding import UNKNOWN, unknown_share
-from tinylm.tokens.loading import load_tokenizer
-from tinylm.tokens.marks import recurring_marks
-from tinylm.tokens.windows import MOST_WINDOWS, Long, count_longer, not_read
-from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.settings import FinetuneSettings
 from tinylm.train.weights import weights_of, with_sample_weight
 
@@ -164,166 +150,6 @@ class Finetune:
         for note in notes_on(self.start_from, read_config(base.members[0])[1], task):
             progress.say(note)
         return continue_committee(folder, base.members, task, self.settings, voting_of(self.start_from), progress)
-
-
-def fit_frozen_heads(
-    folder: Path, members: Sequence[Path], task: Task, settings: FinetuneSettings, vote: Vote, progress: Progress
-) -> Classifier:
-    """Fit a linear head on each member as it was pre-trained, unless it is there, and make them a committee.
-
-    The arguments are those of `finetune_committee`; of the settings only seed and validation_fraction count.
-    """
-    from tinylm.train.frozen import fit_frozen_member
-
-    pending = list(pending_members(folder, len(members), "fitted", progress))
-    progress.start("fitting heads", len(pending), "members")
-    for done, (index, target) in enumerate(pending, start=1):
-        held_out = settings.validation_fraction
-        head = fit_frozen_member(target, index, members[index], task, seed=settings.seed, held_out=held_out)
-        progress.say(f"member {index}: a head on frozen vectors, inverse penalty {head.penalty:g}")
-        progress.update(done)
-    progress.finish()
-    write_committee(folder, member_names(len(members)), task.labels, Voting(vote))
-    return load(folder)
-
-
-def finetune_committee(
-    folder: Path,
-    members: Sequence[Path],
-    task: Task,
-    settings: FinetuneSettings,
-    vote: Vote,
-    progress: Progress,
-    *,
-    from_scratch: bool = False,
-) -> Classifier:
-    """Fine-tune each member into `folder`, unless it is there, and make them a committee.
-
-    Args:
-        folder: where they go.
-        members: folders of pre-trained members.
-        task: what to learn.
-        settings: how.
-        vote: how they vote.
-        progress: receives stages and messages.
-        from_scratch: keep of a member only its shape and vocabulary, and draw its weights anew.
-    """
-    from tinylm.train.finetune import shape_of
-    from tinylm.train.variants import IN_TURN, member_settings, members_differ
-
-    starts = [read_config(member)[0] if from_scratch else member for member in members]
-    tokenizers = _tokenizers(members, task, progress)
-    _say_what_is_read(shape_of(starts[0]).positions, tokenizers[0], task, settings.long, progress)
-    kinds, voting, ngrams = IN_TURN, Voting(vote, problem_type=task.problem_type), None
-    if settings.search and members_differ(settings):
-        mix = search_mix(folder, starts, tokenizers, task, settings, vote, progress)
-        kinds, ngrams = mix.kinds, mix.ngrams
-        share = ngrams.weight if ngrams else 0.0
-        voting = Voting(vote, mix.temperature, share, task.problem_type, mix.thresholds)
-    each = [member_settings(settings, index, kinds) for index in range(len(members))]
-    what = "fine-tuning from scratch" if from_scratch else "fine-tuning"
-    return _finetune_all(folder, starts, tokenizers, task, each, (voting, ngrams), what, progress)
-
-
-def continue_committee(
-    folder: Path,
-    members: Sequence[Path],
-    task: Task,
-    settings: FinetuneSettings,
-    vote: tuple[Voting, NgramVote | None],
-    progress: Progress,
-) -> Classifier:
-    """Go on with fine-tuned members into `folder`; nothing is searched for, since they know some of these texts.
-
-    Args:
-        folder: where they go.
-        members: folders of fine-tuned members.
-        task: what to learn.
-        settings: how.
-        vote: how they vote, and how the n-gram classifier that votes with them is fitted, if there is one.
-        progress: receives stages and messages.
-    """
-    tokenizers = _tokenizers(members, task, progress)
-    each = [member_settings_of(member, settings) for member in members]
-    return _finetune_all(folder, members, tokenizers, task, each, vote, "fine-tuning further", progress)
-
-
-def _tokenizers(members: Sequence[Path], task: Task, progress: Progress) -> list[Tokenizer]:
-    """Their vocabularies, with a piece for each mark that recurs in the texts."""
-    tokenizers = [load_tokenizer(member) for member in members]
-    if (unknown := unknown_share(tokenizers[0], task.train.texts)) > UNKNOWN:
-        progress.say(
-            f"warning: {unknown:.1%} of the tokens of {task.name} are [UNK] to the vocabulary of {members[0]}; "
-            "was the base pre-trained on another language?"
-        )
-    if marks := recurring_marks(tokenizers[0], task.train.texts):
-        progress.say(f"marks in the texts, each taken as one piece: {' '.join(marks)}")
-        tokenizers = [tokenizer.extended(marks) for tokenizer in tokenizers]
-    return tokenizers
-
-
-def _finetune_all(
-    folder: Path,
-    starts: Sequence[Path | ModelConfig],
-    tokenizers: Sequence[Tokenizer],
-    task: Task,
-    settings: Sequence[FinetuneSettings],
-    vote: tuple[Voting, NgramVote | None],
-    what: str,
-    progress: Progress,
-) -> Classifier:
-    """Fine-tune the members that are not there yet, each with settings of its own, and write the committee."""
-    from tinylm.train.finetune import is_short, shape_of
-    from tinylm.train.ngrams import fit_ngram_classifier
-
-    voting, ngrams = vote
-    jobs = [
-        partial(_finetune, target, index, starts[index], tokenizers[index], task, settings[index])
-        for index, target in pending_members(folder, len(starts), "fine-tuned", progress)
-    ]
-    short = is_short(settings[0], len(task.train), len(jobs))
-    run_side_by_side(what, "members", jobs, progress, short=short)
-    # One that is there was fitted to the same labels: a run that is resumed has the same record.
-    if ngrams is not None and not (folder / NGRAMS).is_file():
-        weights, first = weights_of(task, settings[0].class_weight), settings[0]
-        fitted = fit_ngram_classifier(
-            shape_of(starts[0]), tokenizers[0], task, ngrams, first.seed, first.long, weights=weights
-        )
-        fitted.save(folder)
-    write_committee(folder, member_names(len(starts)), task.labels, voting, settings[0].long)
-    if voting.several and not voting.thresholds:
-        fraction, seed = settings[0].validation_fraction, settings[0].seed
-        voting = replace(voting, thresholds=thresholds_out_of_fold(load(folder), task, fraction, seed))
-        write_committee(folder, member_names(len(starts)), task.labels, voting, settings[0].long)
-    return load(folder)
-
-
-def _say_what_is_read(length: int, tokenizer: Tokenizer, task: Task, long: Long, progress: Progress) -> None:
-    longer, texts = count_longer(task.train.texts, tokenizer, length - 2), len(task.train)
-    if long == "truncate":
-        read = not_read(longer, texts, length, long)
-    else:
-        if longer:
-            progress.say(f"{longer:,} of {texts:,} texts are longer than {length} tokens, and are read in windows")
-        cut = count_longer(task.train.texts, tokenizer, MOST_WINDOWS * (length - 2))
-        read = not_read(cut, texts, length, long)
-    if read:
-        progress.say(read)
-
-
-def _finetune(
-    folder: Path,
-    index: int,
-    start: Path | ModelConfig,
-    tokenizer: Tokenizer,
-    task: Task,
-    settings: FinetuneSettings,
-    progress: Progress,
-) -> None:
-    from tinylm.train.distributed import join_processes
-    from tinylm.train.finetune import finetune_member
-
-    finetune_member(folder, index, start, tokenizer, task, settings, join_processes(), progress)
 
 
 def finetune(

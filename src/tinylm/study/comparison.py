@@ -18,7 +18,7 @@ from tinylm.core.progress import Progress
 from tinylm.evaluation.committees import CommitteeEvaluation, evaluate_committee
 from tinylm.evaluation.metrics import accuracy_interval
 from tinylm.steps.base import Base
-from tinylm.steps.finetune import finetune_committee
+from tinylm.steps.committees import finetune_committee
 from tinylm.study.baselines.tfidf import tfidf_svm
 from tinylm.study.reporting.report import ResultRow
 from tinylm.text.splits import Task

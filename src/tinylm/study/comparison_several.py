@@ -14,7 +14,7 @@ from tinylm.core.progress import Progress
 from tinylm.evaluation.committees import evaluate_several_labels
 from tinylm.evaluation.several import SeveralEvaluation, SeveralLabelsEvaluation, evaluate_several
 from tinylm.steps.base import Base
-from tinylm.steps.finetune import finetune_committee
+from tinylm.steps.committees import finetune_committee
 from tinylm.study.baselines.several import fasttext_labels, tfidf_svm_labels
 from tinylm.study.comparison import RESULTS, SCRATCH
 from tinylm.text.splits import Task

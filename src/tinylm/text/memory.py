@@ -17,8 +17,8 @@ from tinylm.text.columns import text_column as find_text_column
 from tinylm.text.corpus import Corpus, CorpusSource
 from tinylm.text.labelled import LabelledRows
 from tinylm.text.several import Label, names_in_list
-from tinylm.text.sources import task_of_rows
 from tinylm.text.splits import Task
+from tinylm.text.tasks import task_of_rows
 
 _LISTS = (list, tuple, np.ndarray)
 _MISSING = ("NAType", "NaTType")

@@ -1,46 +1,26 @@
 """Labelled text: files, hub data sets, and AG News, DBPedia and FewRel by name, sampled as in the paper."""
 
-import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import numpy.typing as npt
 from cyclopts import Parameter
 
 from tinylm.core.errors import InputError
 from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS, ProblemType
-from tinylm.text.by_time import latest_rows
-from tinylm.text.fewrel import read_fewrel
-from tinylm.text.formats import is_supported, plain_suffix
-from tinylm.text.hub import SCHEME, open_hub
-from tinylm.text.known import DATA_SETS, Parts, as_written, lasting, shadowed
-from tinylm.text.labelled import LabelledRows, label_names, labelled_from_hub, read_labelled
+from tinylm.text.known import DATA_SETS, as_written, lasting, shadowed
+from tinylm.text.labelled import LabelledRows, read_labelled
 from tinylm.text.lines import UTF_8, require_encoding
-from tinylm.text.rare import Rare, settle_rare
+from tinylm.text.parts import read_parts
+from tinylm.text.rare import Rare
 from tinylm.text.row_columns import NONE, RowColumns, require_comparable
 from tinylm.text.several import BY_ITSELF, LabelForm
 from tinylm.text.splits import (
     Examples,
-    Labels,
     Task,
-    choose_groups_nearest,
-    choose_whole_groups,
-    held_out_shares,
-    joined_groups,
-    sample_per_label,
-    task_fingerprint,
 )
-from tinylm.text.stratify import held_out_of_several
-
-TEST_FRACTION = 0.2
-"""Of a source without a test part, stratified."""
-
-
-_PART = re.compile(r"(train|test)\b|(train|test)[-_]", re.IGNORECASE)
+from tinylm.text.tasks import build_task, examples_of, require_known
 
 
 def load_task(
@@ -100,7 +80,7 @@ def load_task(
     _check_sample(train_per_label, test_per_label)
     further = RowColumns(group_column, weight_column, time_column)
     form = LabelForm.of(label_separator, label_columns)
-    train_rows, test_rows = _read(source, text_column, label_column, data_dir, further, encoding, form)
+    train_rows, test_rows = read_parts(source, text_column, label_column, data_dir, further, encoding, form)
     if test is not None:
         test_rows = read_labelled([Path(test)], text_column, label_column, encoding=encoding, form=form)
     _require_all(train_rows, form)
@@ -110,7 +90,7 @@ def load_task(
         )
     if train_rows.times and time_column is not None:
         require_comparable(train_rows.times, time_column, train_rows.places)
-    task = _build(
+    task = build_task(
         source,
         train_rows,
         test_rows,
@@ -216,12 +196,12 @@ def load_examples(
         InputError: a malformed row, a label that is not one of `labels`, or several labels a text where the model gives
             one.
     """
-    rows, _ = _read(as_written(source), text_column, label_column, None, NONE, encoding, form)
+    rows, _ = read_parts(as_written(source), text_column, label_column, None, NONE, encoding, form)
     if rows.several and problem_type != SEVERAL_LABELS:
         raise InputError(f"{rows.source} has several labels a text, and the model gives one; give one label a text")
     position = {label: index for index, label in enumerate(labels)}
-    _check_known(rows, position, "the model does not know; use the labels it was trained on")
-    return _examples(rows, position, several=problem_type == SEVERAL_LABELS)
+    require_known(rows, position, "the model does not know; use the labels it was trained on")
+    return examples_of(rows, position, several=problem_type == SEVERAL_LABELS)
 
 
 def _check_sample(train_per_label: int | None, test_per_label: int | None) -> None:
@@ -231,198 +211,8 @@ def _check_sample(train_per_label: int | None, test_per_label: int | None) -> No
         raise InputError(f"test_per_label={test_per_label} tests nothing; ask for at least 1")
 
 
-def _read(
-    source: str,
-    text: str | None,
-    label: str | None,
-    data_dir: str | Path | None,
-    further: RowColumns,
-    encoding: str,
-    form: LabelForm,
-) -> Parts:
-    known = DATA_SETS.get(source)
-    if known is not None:
-        folder = known.local_folder(data_dir)
-        if known.reader is not None:
-            further.require(source, ("text", "label"))
-            return known.reader(folder)
-        if folder is None and known.hub is None:
-            raise InputError(f"{source} is not on this machine; give the folder that holds it as --data-dir")
-        source = known.hub or "" if folder is None else str(folder)
-    if source.startswith(SCHEME):
-        return _read_hub(source, text, label, further, form)
-    path = Path(source)
-    if path.is_dir():
-        return _read_folder(path, text, label, further, encoding, form)
-    if not path.is_file():
-        names = ", ".join(DATA_SETS)
-        raise InputError(f"{path} is not there; give a file or folder, hf://org/name, or one of {names}")
-    if plain_suffix(path) == ".json":
-        further.require(source, ("text", "label"))
-        return read_fewrel(path, marked=False), None
-    return read_labelled([path], text, label, further, encoding, form), None
-
-
-def _read_hub(name: str, text: str | None, label: str | None, further: RowColumns, form: LabelForm) -> Parts:
-    train, test = open_hub(name, "train"), open_hub(name, "test")
-    if train is None:
-        raise InputError(f"{name} has no split `train`; give a data set that has one, or local files")
-    return (
-        labelled_from_hub(train, text, label, further, form),
-        None if test is None else labelled_from_hub(test, text, label, form=form),
-    )
-
-
-def _read_folder(
-    folder: Path, text: str | None, label: str | None, further: RowColumns, encoding: str, form: LabelForm
-) -> Parts:
-    parts: dict[str, list[Path]] = {"train": [], "test": []}
-    for path in sorted(folder.iterdir()):
-        part = _PART.match(path.name)
-        if part and path.is_file() and is_supported(path):
-            parts[(part[1] or part[2]).lower()].append(path)
-    if not parts["train"]:
-        raise InputError(f"{folder} has no train.csv, .tsv, .jsonl, .parquet or .txt; name the file that is to be read")
-    return (
-        read_labelled(parts["train"], text, label, further, encoding, form),
-        read_labelled(parts["test"], text, label, encoding=encoding, form=form) if parts["test"] else None,
-    )
-
-
-def _build(
-    name: str,
-    train_rows: LabelledRows,
-    test_rows: LabelledRows | None,
-    *,
-    train_per_label: int | None,
-    test_per_label: int | None,
-    rare: Rare,
-    seed: int,
-) -> Task:
-    several = train_rows.several or (test_rows is not None and test_rows.several)
-    labels = _two_or_more(train_rows, several=several)
-    position = {label: index for index, label in enumerate(labels)}
-    notes = []
-    if several and (train_per_label or test_per_label):
-        raise InputError(
-            f"{train_rows.source} has several labels a text, and train_per_label and test_per_label draw texts of one; "
-            "leave them out"
-        )
-    if several and rare != "keep":
-        raise InputError(f"{train_rows.source} has several labels a text, of which rare ones are kept; leave rare out")
-    train = _examples(train_rows, position, several=several)
-    if test_rows is not None:
-        _check_known(test_rows, position, "no training row has; add training rows or remove it")
-        test = _examples(test_rows, position, several=several)
-    elif train_rows.times:
-        earlier, later = latest_rows(
-            train_rows.source, train_rows.times, train.groups or train_rows.groups, TEST_FRACTION
-        )
-        train, test = train.take(np.flatnonzero(earlier)), train.take(np.flatnonzero(later))
-        left_out = len(train_rows.texts) - len(train) - len(test)
-        notes.append(f"{train_rows.source} has no test part: the latest {len(test):,} rows are held out as one.")
-        if left_out:
-            notes.append(f"{left_out:,} later rows that share a text or group with an earlier one are left out.")
-    else:
-        held = _held_out(train, train_rows, test_per_label, seed)
-        train, test = train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
-        what = f"{TEST_FRACTION:.0%} of each label" if test_per_label is None else f"{test_per_label} rows a label"
-        both = "text" if train.groups is None else "text or group"
-        notes.append(f"{train_rows.source} has no test part: {what} held out as one, no {both} on both sides.")
-    if several:
-        notes += _rare(labels, train)
-        return Task(name, labels, train, test, task_fingerprint(labels, train, test), tuple(notes))
-    train = train.take(sample_per_label(train.labels, train_per_label, seed, "train"))
-    test = test.take(sample_per_label(test.labels, test_per_label, seed, "test"))
-    labels, train, test, settled = settle_rare(train_rows.source, labels, train, test, rare)
-    notes += settled
-    notes += _shortfalls(labels, train.labels, train_per_label, "training")
-    notes += _shortfalls(labels, test.labels, test_per_label or 1, "test")
-    return Task(name, labels, train, test, task_fingerprint(labels, train, test), tuple(notes))
-
-
-def task_of_rows(rows: LabelledRows, name: str) -> Task:
-    """A task of rows that are all trained on; it has no test part.
-
-    Raises:
-        InputError: a single label, or no label with two rows.
-    """
-    labels = _two_or_more(rows, several=rows.several)
-    position = {label: index for index, label in enumerate(labels)}
-    train = _examples(rows, position, several=rows.several)
-    test = _examples(LabelledRows(rows.source), position, several=rows.several)
-    if rows.several:
-        notes = _rare(labels, train)
-    else:
-        labels, train, test, notes = settle_rare(rows.source, labels, train, test, "keep")
-    return Task(name, labels, train, test, task_fingerprint(labels, train, test), tuple(notes))
-
-
-def _held_out(train: Examples, rows: LabelledRows, test_per_label: int | None, seed: int) -> npt.NDArray[np.bool_]:
-    """Which rows become the test part: (n,)."""
-    if train.problem_type == SEVERAL_LABELS:
-        return held_out_of_several(train.labels, train.groups or rows.groups, TEST_FRACTION, seed)
-    shares = held_out_shares(train.labels, TEST_FRACTION)
-    if test_per_label is not None:
-        counts = Counter(train.labels.tolist())
-        shares = {label: min(test_per_label, counts[label] // 2) for label in counts}
-    if train.groups is None:
-        return choose_whole_groups(train.labels, rows.groups, shares, seed)
-    return choose_groups_nearest(train.labels, train.groups, shares, seed)
-
-
-def _examples(rows: LabelledRows, position: Mapping[str, int], *, several: bool) -> Examples:
-    if several:
-        numbers = np.zeros((len(rows.texts), len(position)), dtype=np.int64)
-        for row, labels in enumerate(rows.label_sets):
-            numbers[row, [position[label] for label in labels]] = 1
-    else:
-        rows.require_labels()
-        numbers = np.array([position[label] for (label,) in rows.label_sets], dtype=np.int64)
-    return Examples(
-        tuple(rows.texts),
-        numbers,
-        np.array(rows.weights, dtype=np.float64) if rows.weights else None,
-        joined_groups(rows.groups, rows.sources) if rows.sources else None,
-    )
-
-
-def _two_or_more(rows: LabelledRows, *, several: bool) -> tuple[str, ...]:
-    """The names of the labels."""
-    if not several:
-        rows.require_labels()
-    labels = label_names(label for labels in rows.label_sets for label in labels)
-    if not labels:
-        raise InputError(f"{rows.source} has no label in any row; there is nothing to learn")
-    if len(labels) == 1:
-        raise InputError(f"{rows.source} has one label only, {labels[0]!r}; there is nothing to tell apart")
-    return labels
-
-
 def _require_all(rows: LabelledRows, form: LabelForm) -> None:
     there = {label for labels in rows.label_sets for label in labels} if form.columns else set(form.columns)
     absent = next((column for column in form.columns if column not in there), None)
     if absent is not None:
         raise InputError(f"{rows.source} has 1 in no row of {absent!r}; leave that column out of --label-columns")
-
-
-def _rare(labels: tuple[str, ...], train: Examples) -> list[str]:
-    """A sentence on labels of which nothing can be held out, or nothing is left to learn from."""
-    counts = train.labels.sum(axis=0)
-    rare = [f"{label} {count}" for label, count in zip(labels, counts.tolist(), strict=True) if count < 2]
-    return (
-        [f"Labels with fewer than 2 training rows, of which little can be learnt: {', '.join(rare)}."] if rare else []
-    )
-
-
-def _check_known(rows: LabelledRows, position: Mapping[str, int], complaint: str) -> None:
-    for labels, place in zip(rows.label_sets, rows.places, strict=True):
-        unknown = next((label for label in labels if label not in position), None)
-        if unknown is not None:
-            raise InputError(f"{place} has the label {unknown!r}, which {complaint}")
-
-
-def _shortfalls(labels: tuple[str, ...], rows: Labels, per_label: int | None, part: str) -> list[str]:
-    counts = np.bincount(rows, minlength=len(labels))
-    short = [f"{label} {count}" for label, count in zip(labels, counts, strict=True) if count < (per_label or 0)]
-    return [f"Fewer than {per_label} {part} rows: {', '.join(short)}."] if short else []

@@ -14,8 +14,8 @@ from tinylm.core.progress import Progress
 from tinylm.evaluation.committees import evaluate_committee
 from tinylm.model.config import DEFAULT_PRESET
 from tinylm.steps.base import Base
+from tinylm.steps.committees import finetune_committee
 from tinylm.steps.distill import distill
-from tinylm.steps.finetune import finetune_committee
 from tinylm.steps.pretrain import pretrain
 from tinylm.study.baselines.encoders import minilm_finetuned, minilm_regression, model2vec_regression
 from tinylm.study.baselines.fast_text import corpus_vectors, fasttext_classes
