@@ -3,21 +3,18 @@
 Both get thresholds by the rule that a committee gets them by (`committee/thresholds.py`).
 """
 
-# ruff: noqa: PLC0415
-
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from tinylm.committee.thresholds import choose_thresholds, f1_scores
-from tinylm.core.errors import MissingExtraError
 from tinylm.study.baselines.fast_text import fasttext_line, require_fasttext
-from tinylm.study.baselines.tfidf import token_pattern
+from tinylm.study.baselines.tfidf import Features, linear_svm, vectoriser
 from tinylm.text.splits import Examples, Task
 from tinylm.text.stratify import held_out_of_several
 
@@ -29,9 +26,10 @@ Scores = npt.NDArray[np.float64]
 
 
 def tfidf_svm_labels(task: Task, seed: int = 0) -> npt.NDArray[np.bool_]:
-    """Labels of the test texts by a linear support vector machine for each label, on tf-idf of words and word pairs.
+    """Labels of the test texts by a linear support vector machine for each label, on tf-idf.
 
-    Regularisation and thresholds are chosen by a fifth of the training texts, held out.
+    Features (words and word pairs, or characters, as `tfidf.tfidf_svm` has them), regularisation and thresholds are
+    chosen by a fifth of the training texts, held out.
 
     Args:
         task: what to learn.
@@ -44,10 +42,17 @@ def tfidf_svm_labels(task: Task, seed: int = 0) -> npt.NDArray[np.bool_]:
         MissingExtraError: scikit-learn is not installed.
     """
     rest, held_out = _parted(task, seed)
-    scores = {c: _svm_scores(rest, held_out.texts, c, seed) for c in _C}
-    thresholds = {c: choose_thresholds(scores[c], held_out.labels, seed) for c in _C}
-    best = max(_C, key=lambda c: sum(_f1(scores[c] >= thresholds[c], held_out.labels)))
-    return np.asarray(_svm_scores(task.train, task.test.texts, best, seed) >= thresholds[best])
+    best, found = (0.0, 0.0), None
+    for features in get_args(Features):
+        for c, scores in _svm_scores(rest, held_out.texts, features, _C, seed):
+            thresholds = choose_thresholds(scores, held_out.labels, seed)
+            f1 = _f1(scores >= thresholds, held_out.labels)
+            if found is None or sum(f1) > sum(best):
+                best, found = f1, (features, c, thresholds)
+    assert found is not None
+    features, c, thresholds = found
+    ((_, scores),) = _svm_scores(task.train, task.test.texts, features, (c,), seed)
+    return np.asarray(scores >= thresholds)
 
 
 def fasttext_labels(task: Task, seed: int = 0) -> npt.NDArray[np.bool_]:
@@ -73,22 +78,21 @@ def _f1(predicted: npt.NDArray[np.bool_], truth: npt.NDArray[np.integer]) -> tup
     return micro, float(by_label.mean())
 
 
-def _svm_scores(train: Examples, texts: Sequence[str], c: float, seed: int) -> Scores:
-    try:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.svm import LinearSVC
-    except ImportError as error:
-        raise MissingExtraError("train", "The tf-idf baseline") from error
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=token_pattern())
-    learnt, asked = words.fit_transform(train.texts), words.transform(texts)
-    scores = np.full((len(texts), train.labels.shape[1]), -1.0)
-    for label, truth in enumerate(train.labels.T):
-        # A label that every text has, or none, cannot be told apart.
-        if 0 < truth.sum() < len(truth):
-            scores[:, label] = LinearSVC(C=c, random_state=seed).fit(learnt, truth).decision_function(asked)
-        elif truth.all():
-            scores[:, label] = 1.0
-    return scores
+def _svm_scores(
+    train: Examples, texts: Sequence[str], features: Features, regularisations: Sequence[float], seed: int
+) -> Iterator[tuple[float, Scores]]:
+    """Each regularisation, and the scores of texts with it: (texts, labels)."""
+    vectors = vectoriser(features)
+    learnt, asked = vectors.fit_transform(train.texts), vectors.transform(texts)
+    for c in regularisations:
+        scores = np.full((len(texts), train.labels.shape[1]), -1.0)
+        for label, truth in enumerate(train.labels.T):
+            # A label that every text has, or none, cannot be told apart.
+            if 0 < truth.sum() < len(truth):
+                scores[:, label] = linear_svm(seed, c).fit(learnt, truth).decision_function(asked)
+            elif truth.all():
+                scores[:, label] = 1.0
+        yield c, scores
 
 
 def _fasttext_scores(train: Examples, texts: Sequence[str], seed: int) -> Scores:

@@ -68,7 +68,7 @@ def fit_tfidf_svm(
 
     texts, labels = np.array(train_texts, dtype=object), np.asarray(train_labels)
     chosen = choose(texts, labels, seed, features)
-    vectors, machine = _vectoriser(chosen["features"], chosen["stop_words"]), _machine(seed, chosen["C"])
+    vectors, machine = vectoriser(chosen["features"], chosen["stop_words"]), linear_svm(seed, chosen["C"])
     model = make_pipeline(vectors, machine)
     model.fit(texts, labels)
     return model
@@ -115,14 +115,15 @@ def _cross_validated(
 
     accuracies = []
     for learnt, others in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(texts, labels):
-        vectors = _vectoriser(features, stop_words)
+        vectors = vectoriser(features, stop_words)
         known, unknown = vectors.fit_transform(texts[learnt]), vectors.transform(texts[others])
-        fitted = [_machine(seed, c).fit(known, labels[learnt]) for c in _C]
+        fitted = [linear_svm(seed, c).fit(known, labels[learnt]) for c in _C]
         accuracies.append([machine.score(unknown, labels[others]) for machine in fitted])
     return [float(accuracy) for accuracy in np.mean(accuracies, axis=0)]
 
 
-def _vectoriser(features: Features, stop_words: str | None) -> Any:
+def vectoriser(features: Features, stop_words: str | None = None) -> Any:
+    """Of tf-idf on words and word pairs, without these, or on 2 to 5 neighbouring characters within words."""
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
     except ImportError as error:
@@ -132,7 +133,8 @@ def _vectoriser(features: Features, stop_words: str | None) -> Any:
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, stop_words=stop_words, token_pattern=token_pattern())
 
 
-def _machine(seed: int, C: float) -> Any:  # noqa: N803
+def linear_svm(seed: int, C: float) -> Any:  # noqa: N803
+    """A linear support vector machine; the seed is of the order in which its solver visits the variables."""
     try:
         from sklearn.svm import LinearSVC  # noqa: PLC0415
     except ImportError as error:
