@@ -20,10 +20,11 @@ from tinylm.runtime.loading import load
 from tinylm.steps.export import export
 from tinylm.text.splits import Examples, Task
 from tinylm.tokens.encoded import EncodedTexts
-from tinylm.tokens.windows import MOST_WINDOWS
+from tinylm.tokens.windows import most_windows
 from tinylm.train import ngrams
 from tinylm.train.classification import text_logits
 
+MOST_WINDOWS = most_windows("windows")
 NGRAM_VOTE = NgramVote(C=1.0, temperature=0.3, weight=0.4)
 SHAPE = ModelConfig(vocab_size=100, hidden_size=16, heads=2, intermediate_size=32, positions=32)
 

@@ -5,9 +5,11 @@ import torch
 
 from tinylm.model.heads import SequenceClassifier, initialise
 from tinylm.tokens.encoded import EncodedTexts
-from tinylm.tokens.windows import MOST_WINDOWS
+from tinylm.tokens.windows import most_windows
 from tinylm.train.classification import Classification, ClassificationData, WindowedTexts, class_logits
 from tinylm.train.settings import FinetuneSettings
+
+MOST_WINDOWS = most_windows("windows")
 
 
 def job_of(kind, texts, tokenizer, shape, windows):

@@ -15,7 +15,7 @@ from tinylm.exporting.provenance import without_folder
 from tinylm.exporting.report import AccuracyDrop
 from tinylm.runtime.artefact import ARTEFACT, GRAPH, WeightPrecision
 from tinylm.runtime.loading import Checkpoint
-from tinylm.tokens.windows import MOST_WINDOWS
+from tinylm.tokens.windows import most_windows
 
 CARD = "README.md"
 _SHOWN = 20
@@ -85,8 +85,9 @@ def _facts(checkpoint: Checkpoint, record: Mapping[str, Any], precision: WeightP
     yield f"- **Members**: {len(checkpoint.members)}; their {averaged} are averaged{further}."
     for index in range(len(checkpoint.members)):
         yield f"  - {_shape(checkpoint, index)}"
-    if checkpoint.long == "windows":
-        yield f"- **Reads** a text in windows of {longest} tokens, with `[CLS]` and `[SEP]`; {MOST_WINDOWS} at most."
+    if checkpoint.long != "truncate":
+        most = most_windows(checkpoint.long)
+        yield f"- **Reads** a text in windows of {longest} tokens, with `[CLS]` and `[SEP]`; {most} at most."
     else:
         yield f"- **Reads** the first {longest} tokens of a text, `[CLS]` and `[SEP]` included."
     if record.get("task"):

@@ -23,7 +23,7 @@ from tinylm.text.splits import Task
 from tinylm.tokens.encoding import UNKNOWN, unknown_share
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.marks import recurring_marks
-from tinylm.tokens.windows import MOST_WINDOWS, Long, count_longer, not_read
+from tinylm.tokens.windows import Long, count_longer, most_windows, not_read, positions_for
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.settings import FinetuneSettings
 from tinylm.train.weights import weights_of
@@ -76,7 +76,8 @@ def finetune_committee(
 
     starts = [read_config(member)[0] if from_scratch else member for member in members]
     tokenizers = _tokenizers(members, task, progress)
-    _say_what_is_read(shape_of(starts[0]).positions, tokenizers[0], task, settings.long, progress)
+    length = positions_for(settings.long, shape_of(starts[0]).positions)
+    _say_what_is_read(length, tokenizers[0], task, settings.long, progress)
     kinds, voting, ngrams = IN_TURN, Voting(vote, problem_type=task.problem_type), None
     if settings.search and members_differ(settings):
         mix = search_mix(folder, starts, tokenizers, task, settings, vote, progress)
@@ -168,7 +169,7 @@ def _say_what_is_read(length: int, tokenizer: Tokenizer, task: Task, long: Long,
     else:
         if longer:
             progress.say(f"{longer:,} of {texts:,} texts are longer than {length} tokens, and are read in windows")
-        cut = count_longer(task.train.texts, tokenizer, MOST_WINDOWS * (length - 2))
+        cut = count_longer(task.train.texts, tokenizer, most_windows(long) * (length - 2))
         read = not_read(cut, texts, length, long)
     if read:
         progress.say(read)

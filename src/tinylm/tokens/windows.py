@@ -1,5 +1,7 @@
 """Long texts: how one is parted into windows that a model can read, and how many texts are longer than one window.
 
+How long a window is depends on the model: what it was pre-trained with, or `WHOLE` with `--long all`.
+
 A text is parted evenly, into as few windows as hold it, none of which overlap: overlapping ones cost twice as much and
 say no more (docs/LOG.md, "Long texts").
 """
@@ -12,13 +14,17 @@ import numpy.typing as npt
 
 from tinylm.tokens.wordpiece import Tokenizer
 
-Long = Literal["windows", "truncate"]
-"""What is done with a text that is longer than what a model reads at once: all of it is read, in windows whose answers
-are averaged, or its beginning alone."""
+Long = Literal["windows", "truncate", "all"]
+"""What is done with a text that is longer than what a model was pre-trained to read at once: all of it is read, in
+windows whose answers are averaged; or its beginning alone; or the model is fine-tuned to read `WHOLE` tokens at once.
+"""
 
-MOST_WINDOWS = 64
+WHOLE = 1024
+"""Positions of a model that reads texts at once; what is still longer, it reads in windows of that."""
+
+_MOST_WINDOWS: dict[Long, int] = {"windows": 64, "truncate": 1, "all": 8}
 """Windows that are read of a text at most, so that no text can keep a server busy: 8,064 tokens of a model of 128
-positions, which are some 6,000 words."""
+positions, which are some 6,000 words, or a few more of one of 1,024."""
 
 Counts = npt.NDArray[np.int64]
 
@@ -27,7 +33,12 @@ _CHUNK = 1024
 
 def most_windows(long: Long) -> int:
     """Windows that are read of a text at most."""
-    return MOST_WINDOWS if long == "windows" else 1
+    return _MOST_WINDOWS[long]
+
+
+def positions_for(long: Long, pretrained: int) -> int:
+    """Positions of a fine-tuned model, of one that was pre-trained with so many."""
+    return max(WHOLE, pretrained) if long == "all" else pretrained
 
 
 def windows_for(tokens: Counts, length: int) -> Counts:

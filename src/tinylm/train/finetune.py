@@ -21,7 +21,7 @@ from tinylm.text.splits import Task, held_out_rows
 from tinylm.tokens.bigrams import frequent_bigrams
 from tinylm.tokens.encoded import EncodedTexts
 from tinylm.tokens.sequences import Indices, Sequences
-from tinylm.tokens.windows import most_windows
+from tinylm.tokens.windows import most_windows, positions_for
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.classification import Classification, WindowedTexts, train_classifier
 from tinylm.train.distributed import DistributedContext
@@ -98,7 +98,8 @@ def finetune_member(
     """
     seed = member_seed(settings.seed, index)
     shape = shape_of(start)
-    shape = replace(shape, vocab_size=vocabulary_size(shape, tokenizer))
+    positions = positions_for(settings.long, shape.positions)
+    shape = replace(shape, vocab_size=vocabulary_size(shape, tokenizer), positions=positions)
     sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions, most_windows(settings.long))
     bigrams = _bigrams(sequences, shape, settings)
     model = start_member(start, shape, task, seed, bigrams).to(processes.device)
@@ -140,7 +141,7 @@ def start_member(
     Args:
         start: a folder, or a shape whose weights are drawn anew. Of a masked language model the encoder is taken; of a
             classifier also its pooler, the rows of its head whose labels are among those of the task, and its bigrams.
-        shape: of the member, with the size of its vocabulary.
+        shape: of the member, with the size of its vocabulary and its positions; `start` may have fewer of both.
         task: what it is to learn.
         seed: of what is new.
         bigrams: codes of those that get vectors, rising.
@@ -155,16 +156,20 @@ def start_member(
     if isinstance(start, Path):
         weights = load_masked_language_model(start).encoder.state_dict()
         # What a base does not have stays as it is: bigrams, and the pieces of the task's own marks.
-        _extend_words(weights, model)
+        _extend(weights, model)
         model.encoder.load_state_dict(weights, strict=not len(bigrams))
     if model.encoder.embeddings.bigrams is not None:
         model.encoder.embeddings.bigrams.set_codes(bigrams)
     return model
 
 
-def _extend_words(weights: dict[str, Tensor], model: SequenceClassifier) -> None:
-    word = weights["embeddings.word"]
+def _extend(weights: dict[str, Tensor], model: SequenceClassifier) -> None:
+    """More words as the model has them, and more positions with the vectors of the first ones over and over."""
+    word, position = weights["embeddings.word"], weights["embeddings.position"]
     weights["embeddings.word"] = torch.cat([word, model.encoder.embeddings.word.detach()[len(word) :]])
+    further = torch.arange(model.config.positions - len(position)) % (len(position) - 1)
+    # The first position is that of [CLS] alone.
+    weights["embeddings.position"] = torch.cat([position, position[1 + further]])
 
 
 def _further(
@@ -186,7 +191,7 @@ def _further(
     model = SequenceClassifier(replace(shape, bigrams=len(codes)), len(labels))
     initialise(model, seed)
     weights = old.encoder.state_dict()
-    _extend_words(weights, model)
+    _extend(weights, model)
     if listed is not None:
         table = torch.zeros(len(codes) + 1, shape.hidden_size)
         table[1 + torch.from_numpy(np.searchsorted(codes, kept))] = listed.table.detach()[1:]

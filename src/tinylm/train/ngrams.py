@@ -25,7 +25,7 @@ from tinylm.text.splits import Task
 from tinylm.tokens.bigrams import bigram_codes, frequent_bigrams, look_up
 from tinylm.tokens.encoded import EncodedTexts
 from tinylm.tokens.sequences import Indices, in_chunks
-from tinylm.tokens.windows import Long, most_windows
+from tinylm.tokens.windows import Long, most_windows, positions_for
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.finetune import BIGRAM_MIN_COUNT, MOST_BIGRAMS, vocabulary_size
 from tinylm.train.weights import Weights
@@ -134,11 +134,12 @@ def fit_ngram_classifier(
         long: what is done with long texts; of windows it reads as many as members do.
         weights: of labels and texts.
     """
-    sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions, most_windows(long))
+    positions = positions_for(long, shape.positions)
+    sequences = EncodedTexts(task.train.texts, tokenizer, positions, most_windows(long))
     features, matrix = NgramFeatures.of(sequences, vocabulary_size(shape, tokenizer), len(task.labels))
     every = np.arange(len(task.train))
     fitted = _fit(matrix, task.train.labels, len(task.labels), chosen.C, seed, _weighed(weights, every))
-    return features.classifier(*fitted, chosen.temperature, shape.positions)
+    return features.classifier(*fitted, chosen.temperature, positions)
 
 
 def score_held_out(
@@ -167,7 +168,7 @@ def score_held_out(
         (len(NGRAM_C), held-out texts, classes): for each C, one after another.
     """
     rest, rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    encoded = EncodedTexts(task.train.texts, tokenizer, shape.positions, most_windows(long))
+    encoded = EncodedTexts(task.train.texts, tokenizer, positions_for(long, shape.positions), most_windows(long))
     learnt, others = encoded.take(rest), encoded.take(rows)
     features, matrix = NgramFeatures.of(learnt, vocabulary_size(shape, tokenizer), len(task.labels))
     to_score = features.matrix(others)

@@ -174,7 +174,7 @@ class FinetuneSettings(ClassificationSettings):
     label, or a .toml or .json file. Labels that are not named have the weight 1."""
     long: Long = "windows"
     """What to do with texts that are longer than what members read at once, 128 tokens: read all of a text in windows
-    of that, and average what is said of them; or truncate it."""
+    of that, and average what is said of them; truncate it; or train members that read 1,024 tokens at once."""
     label_smoothing: float = 0.1
     """Share of the target given to all classes alike (Szegedy et al., 2016, section 7)."""
     head_lr_multiplier: float = 5.0
