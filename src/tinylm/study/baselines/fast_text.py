@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,26 +52,36 @@ def predict_fasttext(model: Any, texts: Sequence[str]) -> npt.NDArray[np.int64]:
 
 def fit_fasttext(task: Task, seed: int, vectors: Path | None = None) -> Any:
     """The model of `fasttext_classes`."""
-    fasttext = require_fasttext()
     examples = zip(task.train.labels, task.train.texts, strict=True)
     lines = [f"__label__{label} {fasttext_line(text)}" for label, text in examples]
     # It trains in the order of the file: texts sorted by label cost it half of its accuracy on FewRel.
     random.Random(seed).shuffle(lines)
     pretrained = {"dim": _DIM} if vectors is None else {"dim": _WORD_VECTORS["dim"], "pretrainedVectors": str(vectors)}
+    return train_on_lines(task.name, lines, **_SUPERVISED, **pretrained)
+
+
+def train_on_lines(name: str, lines: Sequence[str], **settings: Any) -> Any:
+    """A supervised model of lines in fastText's format, at the first learning rate at which its weights stay finite.
+
+    Args:
+        name: of the task.
+        lines: to be trained on, in that order.
+        settings: others of `fasttext.train_supervised`.
+
+    Raises:
+        MissingExtraError: fasttext is not installed.
+        TinyLMError: its weights exploded at all of them.
+    """
+    fasttext = require_fasttext()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "train.txt"
         file.write_text("".join(lines), encoding="utf-8")
-        # With one thread the same texts give the same model.
-        train = partial(fasttext.train_supervised, input=str(file), thread=1, **_SUPERVISED, **pretrained)
-        model = None
         for rate in _LEARNING_RATES:
             # "Encountered NaN": its weights exploded, as they did with one sample of DBPedia in three.
             with suppress(RuntimeError):
-                model = train(lr=rate)
-                break
-        if model is None:
-            raise TinyLMError(f"fastText's weights exploded on {task.name}, also at a learning rate of {rate:g}")
-    return model
+                # With one thread the same texts give the same model.
+                return fasttext.train_supervised(input=str(file), thread=1, lr=rate, **settings)
+    raise TinyLMError(f"fastText's weights exploded on {name}, also at a learning rate of {rate:g}")
 
 
 @cache

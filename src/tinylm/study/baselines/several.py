@@ -4,23 +4,21 @@ Both get thresholds by the rule that a committee gets them by (`committee/thresh
 """
 
 import random
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from tinylm.committee.thresholds import choose_thresholds, f1_scores
-from tinylm.study.baselines.fast_text import fasttext_line, require_fasttext
+from tinylm.study.baselines.fast_text import fasttext_line, train_on_lines
 from tinylm.study.baselines.tfidf import Features, linear_svm, vectoriser
 from tinylm.text.splits import Examples, Task
 from tinylm.text.stratify import held_out_of_several
 
 _C = (0.25, 0.5, 1.0, 2.0, 4.0)
 _HELD_OUT = 0.2
-_FASTTEXT = {"epoch": 25, "wordNgrams": 2, "bucket": 200_000, "dim": 50, "lr": 0.5, "verbose": 0}
+_FASTTEXT = {"epoch": 25, "wordNgrams": 2, "bucket": 200_000, "dim": 50, "verbose": 0}
 
 Scores = npt.NDArray[np.float64]
 
@@ -64,8 +62,8 @@ def fasttext_labels(task: Task, seed: int = 0) -> npt.NDArray[np.bool_]:
         MissingExtraError: fasttext is not installed.
     """
     rest, held_out = _parted(task, seed)
-    thresholds = choose_thresholds(_fasttext_scores(rest, held_out.texts, seed), held_out.labels, seed)
-    return np.asarray(_fasttext_scores(task.train, task.test.texts, seed) >= thresholds)
+    thresholds = choose_thresholds(_fasttext_scores(task.name, rest, held_out.texts, seed), held_out.labels, seed)
+    return np.asarray(_fasttext_scores(task.name, task.train, task.test.texts, seed) >= thresholds)
 
 
 def _parted(task: Task, seed: int) -> tuple[Examples, Examples]:
@@ -95,19 +93,14 @@ def _svm_scores(
         yield c, scores
 
 
-def _fasttext_scores(train: Examples, texts: Sequence[str], seed: int) -> Scores:
-    fasttext = require_fasttext()
+def _fasttext_scores(name: str, train: Examples, texts: Sequence[str], seed: int) -> Scores:
     lines = [
         " ".join(f"__label__{label}" for label in np.flatnonzero(row)) + " " + fasttext_line(text)
         for row, text in zip(train.labels, train.texts, strict=True)
         if row.any()
     ]
     random.Random(seed).shuffle(lines)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "train.txt"
-        file.write_text("".join(lines), encoding="utf-8")
-        # With one thread the same texts give the same model.
-        model: Any = fasttext.train_supervised(input=str(file), loss="ova", thread=1, **_FASTTEXT)
+    model = train_on_lines(name, lines, loss="ova", **_FASTTEXT)
     scores = np.zeros((len(texts), train.labels.shape[1]))
     for row, text in enumerate(texts):
         # `predict` of fasttext needs a NumPy older than 2; what it calls does not.
