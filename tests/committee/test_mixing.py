@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinylm.committee import mixing
-from tinylm.committee.mixing import NGRAM_C, choose_mix
+from tinylm.committee.mixing import NGRAM_FITS, choose_mix
 
 DEFAULT = (0, 1, 2, 3)
 
@@ -58,14 +58,14 @@ def test_temperature_is_for_as_many_members_as_vote():
 
 
 def scores_of(right, labels, classes=3, seed=9):
-    """Scores by C of a classifier that is right with this probability, and as sure of itself at temperature 0.5."""
+    """Scores by each fit of a classifier that is right so often, and as sure of itself at temperature 0.5."""
     generator = np.random.default_rng(seed)
     wrong = (labels + generator.integers(1, classes, len(labels))) % classes
     named = np.where(generator.random(len(labels)) < right, labels, wrong)
     predictions = np.full((len(labels), classes), (1 - right) / (classes - 1))
     predictions[np.arange(len(labels)), named] = right
     weak = np.random.default_rng(seed + 1).normal(size=predictions.shape)
-    return np.stack([weak, np.log(predictions) / 2, weak, weak])
+    return np.stack([weak, np.log(predictions) / 2, *[weak] * (len(NGRAM_FITS) - 2)])
 
 
 def smooth(texts, spread, seed):
@@ -80,14 +80,14 @@ def test_ngrams_vote_where_that_lowers_the_cross_entropy():
     predictions, labels = drawn(2000, [0.7] * 4)
     mix = choose_mix(predictions, labels, 2, ngram_scores=scores_of(0.8, labels))
     assert mix.ngrams is not None
-    assert NGRAM_C[1] == mix.ngrams.C, "the only C with which the scores say something"
+    assert (mix.ngrams.tf, mix.ngrams.C) == NGRAM_FITS[1], "the only fit by which the scores say something"
     assert mix.ngrams.temperature == pytest.approx(0.5, abs=0.1)
     assert 0.35 <= mix.ngrams.weight <= 0.65, "it is right a little more often than two members are"
 
 
 @pytest.mark.parametrize("how", ["probability", "logit"])
 def test_ngrams_that_say_nothing_do_not_vote(how):
-    noise = np.random.default_rng(0).normal(size=(4, 500, 3))
+    noise = np.random.default_rng(0).normal(size=(len(NGRAM_FITS), 500, 3))
     drawn_often = [smooth(500, 1.5, seed) for seed in range(20)]
     chosen = [choose_mix(predictions, labels, 4, how, noise).ngrams for predictions, labels in drawn_often]
     assert chosen.count(None) >= 14

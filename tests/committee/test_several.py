@@ -6,7 +6,7 @@ from scipy.stats import entropy
 from sklearn.metrics import f1_score
 
 from tinylm.committee.files import read_committee, write_committee
-from tinylm.committee.mixing import NGRAM_C, choose_mix
+from tinylm.committee.mixing import NGRAM_FITS, choose_mix
 from tinylm.committee.thresholds import choose_thresholds, f1_scores
 from tinylm.committee.voting import Voting, disagreement, vote
 from tinylm.core.errors import InputError
@@ -81,7 +81,7 @@ def test_f1_is_that_of_scikit_learn():
 def test_the_mix_of_several_labels_has_ngrams_a_temperature_and_thresholds():
     _, truth = drawn(300, 4, 5)
     kinds = np.stack([drawn(300, 4, 5, noise)[0] for noise in (3.0, 0.5, 3.0, 3.0)])
-    scores = np.repeat(4 * truth[None] - 2 + np.random.default_rng(7).normal(size=truth.shape), len(NGRAM_C), axis=0)
+    scores = np.repeat(4 * truth[None] - 2 + np.random.default_rng(7).normal(size=truth.shape), len(NGRAM_FITS), axis=0)
     mix = choose_mix(kinds, truth, 2, "probability", scores)
     assert mix.kinds[0] == 1 and mix.ngrams is not None and mix.ngrams.weight > 0
     assert len(mix.thresholds) == 4 and mix.loss < mix.default_loss

@@ -8,7 +8,7 @@ import pytest
 from cli_fixtures import write_help_desk
 
 import tinylm
-from tinylm.committee.mixing import NGRAM_C, Mix, NgramVote
+from tinylm.committee.mixing import NGRAM_FITS, Mix, NgramVote
 from tinylm.committee.voting import PLAIN, Voting, vote
 from tinylm.core.errors import InputError, InterruptedByUserError
 from tinylm.core.progress import Silent
@@ -78,7 +78,7 @@ def test_search_chooses_from_predictions_of_held_out_training_texts(desk, tmp_pa
     assert (kinds, classes, chosen["members"], chosen["vote"]) == (4, len(task.labels), 2, "probability")
     assert len(chosen["labels"]) == texts and candidate.splits_for(len(task.train)) == 3
     np.testing.assert_allclose(chosen["predictions"].sum(axis=2), 1, atol=1e-5)
-    assert chosen["ngram_scores"].shape == (len(NGRAM_C), texts, classes)
+    assert chosen["ngram_scores"].shape == (len(NGRAM_FITS), texts, classes)
     fifth = candidate.HELD_OUT * len(task.train)
     assert texts == pytest.approx(3 * fifth, rel=0.3)
 

@@ -1,5 +1,7 @@
 """The linear n-gram classifier: its features are tf-idf, and its plain arrays compute what it was fitted to be."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -66,9 +68,9 @@ def backends(member, fitted, precision="float32", voting=SHARED):
 def test_features_are_tfidf_where_no_ngram_is_repeated(tokenizer):
     texts = ["a b c", "b c d", "c d a", "b c", "a b d"]
     sequences = EncodedTexts(texts, tokenizer, 32)
-    features, matrix = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
-    ours = features.matrix(sequences).toarray()
-    np.testing.assert_array_equal(matrix.toarray(), ours)
+    features = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
+    ours = features.matrix(sequences, "sublinear").toarray()
+    np.testing.assert_array_equal(features.matrix(sequences, "binary").toarray(), ours)
     framed = [f"CLS {text} SEP" for text in texts]
     counted = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+", lowercase=False, norm=None)
     theirs = counted.fit_transform(framed).toarray()
@@ -82,14 +84,15 @@ def test_features_are_tfidf_where_no_ngram_is_repeated(tokenizer):
 
 
 def test_what_recurs_in_a_window_counts_by_its_logarithm(tokenizer):
-    features, _ = ngrams.NgramFeatures.of(EncodedTexts(["a b c", "c b a"], tokenizer, 32), tokenizer.vocab_size, 2)
+    features = ngrams.NgramFeatures.of(EncodedTexts(["a b c", "c b a"], tokenizer, 32), tokenizer.vocab_size, 2)
     assert (len(features.unigrams), len(features.bigrams)) == (3, 0)
     for text, tf in (("a b b", [1, 1 + np.log(2), 0]), ("c " * 20, [0, 0, 1 + np.log(20)]), ("", [0, 0, 0])):
-        row = features.matrix(EncodedTexts([text], tokenizer, 32)).toarray()[0]
+        row = features.matrix(EncodedTexts([text], tokenizer, 32), "sublinear").toarray()[0]
         expected = tf * features.idf / np.sqrt(np.dot(tf, features.idf**2) + 1e-12)
         np.testing.assert_allclose(row, expected, atol=1e-12)
-    two_windows = features.matrix(EncodedTexts(["a " * 45], tokenizer, 32, 2))
-    assert two_windows.sum() == pytest.approx(np.sqrt(2 + np.log(22) + np.log(23)))
+    two_windows = EncodedTexts(["a " * 45], tokenizer, 32, 2)
+    for how, frequency in (("sublinear", 2 + np.log(22) + np.log(23)), ("binary", 2)):
+        assert features.matrix(two_windows, how).sum() == pytest.approx(np.sqrt(frequency))
 
 
 def test_files_of_plain_counts_count_plainly(member, fitted, tokenizer, tmp_path):
@@ -108,10 +111,10 @@ def test_files_of_plain_counts_count_plainly(member, fitted, tokenizer, tmp_path
 
 def test_many_classes_leave_out_the_rarest_ngrams(documents, tokenizer, monkeypatch):
     sequences = EncodedTexts(documents[:100], tokenizer, 32)
-    every, _ = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
+    every = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
     monkeypatch.setattr(ngrams, "_MOST_WEIGHTS", 1000)
     for classes, most in ((10, 100), (200, 5), (5000, 1)):
-        fewer, _ = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, classes)
+        fewer = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, classes)
         assert len(fewer.idf) == len(fewer.unigrams) + len(fewer.bigrams) == most
         assert set(fewer.unigrams) <= set(every.unigrams) and set(fewer.bigrams) <= set(every.bigrams)
         assert not len(fewer.bigrams) or len(fewer.unigrams) == len(every.unigrams)
@@ -120,13 +123,15 @@ def test_many_classes_leave_out_the_rarest_ngrams(documents, tokenizer, monkeypa
     assert fewer.unigrams == [counts.argmax()]
 
 
-def test_arrays_and_graph_compute_what_was_fitted(task, member, fitted, tokenizer):
+@pytest.mark.parametrize("tf", ["sublinear", "binary"])
+def test_arrays_and_graph_compute_what_was_fitted(task, member, tokenizer, tf):
+    fitted = ngrams.fit_ngram_classifier(SHAPE, tokenizer, task, replace(VOTE, tf=tf), 0, "truncate")
     texts = [*task.train.texts[:40], "", "a a a a", "zzz", "red blue " * 40]
     sequences = EncodedTexts(texts, tokenizer, 32)
     learnt = EncodedTexts(task.train.texts, tokenizer, 32)
-    features, _ = ngrams.NgramFeatures.of(learnt, tokenizer.vocab_size, 3)
-    weights, bias = ngrams._fit(features.matrix(learnt), task.train.labels, 3, VOTE.C, 0)
-    scores = (features.matrix(sequences) @ weights.T + bias) / VOTE.temperature
+    features = ngrams.NgramFeatures.of(learnt, tokenizer.vocab_size, 3)
+    weights, bias = ngrams._fit(features.matrix(learnt, tf), task.train.labels, 3, VOTE.C, 0)
+    scores = (features.matrix(sequences, tf) @ weights.T + bias) / VOTE.temperature
     expected = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     assert expected.std() > 0.1
     for backend in backends(member, fitted):
@@ -157,7 +162,7 @@ def test_order_of_neighbours_is_learnt(task, member, fitted, tokenizer):
 def test_held_out_texts_are_scored_and_not_learnt(task, tokenizer):
     held_out = np.arange(len(task.train)) % 5 == 0
     scores = ngrams.score_held_out(SHAPE, tokenizer, task, held_out, 0, "truncate", Silent())
-    assert scores.shape == (len(ngrams.NGRAM_C), 30, 3)
+    assert scores.shape == (len(ngrams.NGRAM_FITS), 30, 3)
     wrong = task.train.labels.copy()
     wrong[held_out] = (wrong[held_out] + 1) % 3
     other = Task(task.name, task.labels, Examples(task.train.texts, wrong), task.test, "")

@@ -6,6 +6,7 @@ Both are chosen by what each predicts of labels that it did not learn.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,18 @@ _FEWEST = 30
 
 _SMALLEST = 1e-12
 
-NGRAM_C = (0.1, 0.3, 1.0, 3.0)
-"""Inverse strengths of regularisation to choose from."""
+TermFrequency = Literal["sublinear", "binary"]
+"""What an n-gram that a window has c times counts for: 1 + log c, or 1."""
+
+NGRAM_FITS: tuple[tuple[TermFrequency, float], ...] = (
+    ("sublinear", 0.1),
+    ("sublinear", 0.3),
+    ("sublinear", 1.0),
+    ("sublinear", 3.0),
+    ("binary", 0.3),
+    ("binary", 1.0),
+)
+"""Term frequencies and inverse strengths of regularisation to choose from; docs/LOG.md, "What recurs in a text"."""
 _NGRAM_WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
 """Shares of the vote to choose from."""
 
@@ -42,6 +53,8 @@ class NgramVote:
     """What its scores are divided by."""
     weight: float
     """Its share of the vote."""
+    tf: TermFrequency = "sublinear"
+    """Of its features."""
 
 
 UNSEARCHED = NgramVote(C=1.0, temperature=0.25, weight=0.35)
@@ -87,8 +100,8 @@ def choose_mix(
             cross-entropy of its labels counts.
         members: of the committee, which takes the first kinds of the mix; temperature and shares are for so many.
         how: how they vote.
-        ngram_scores: (len(NGRAM_C), texts, classes) scores of the linear n-gram classifier for each C, which did not
-            learn these texts either; the members vote alone when None.
+        ngram_scores: (len(NGRAM_FITS), texts, classes) scores of the linear n-gram classifier by each fit, which did
+            not learn these texts either; the members vote alone when None.
         weights: (texts,), how much each counts; all alike when None.
 
     Returns:
@@ -124,7 +137,7 @@ def _of_several(
     best, ngrams = vote(votes, plain), None
     highest = cross_validated_f1(best, labels, trust=TRUST)
     alone = held_out.mean(held_out.calibrated(as_questions(best))[0])
-    for c, scores in zip(NGRAM_C, () if ngram_scores is None else ngram_scores, strict=False):
+    for (tf, c), scores in zip(NGRAM_FITS, () if ngram_scores is None else ngram_scores, strict=False):
         # A machine's score is the logit of yes, where that of no is 0.
         asked = np.stack([np.zeros_like(scores), scores], axis=-1)
         temperature = fit_temperature(asked.reshape(-1, 2), held_out.labels, held_out.weights)
@@ -135,7 +148,7 @@ def _of_several(
                 continue
             f1 = cross_validated_f1(mixed, labels, trust=TRUST)
             if f1 > highest:
-                highest, best, ngrams = f1, mixed, NgramVote(c, temperature, weight)
+                highest, best, ngrams = f1, mixed, NgramVote(c, temperature, weight, tf)
     _, temperature = held_out.calibrated(as_questions(best))
     calibrated = vote(best[None], Voting(temperature=temperature, problem_type=SEVERAL_LABELS))
     thresholds = choose_thresholds(calibrated, labels, trust=TRUST)
@@ -228,4 +241,5 @@ def _choose_vote(
     weight = min(found, key=lambda weight: held_out.mean(found[weight][0]))
     if not held_out.is_clear(alone[0] - found[weight][0], _NGRAM_STANDARD_ERRORS):
         return alone[1], None
-    return found[weight][1], NgramVote(NGRAM_C[best], fitted[best], weight)
+    tf, c = NGRAM_FITS[best]
+    return found[weight][1], NgramVote(c, fitted[best], weight, tf)

@@ -1,13 +1,13 @@
 """A linear classifier of n-grams as plain arrays: how it is stored, and what is computed of it without torch.
 
-Its features are the unigrams and bigrams of token ids that its training texts had, weighed by sublinear tf (1 + log c
-for an n-gram that a window of the text has c times) and by idf. It adds them up over positions, as
+Its features are the unigrams and bigrams of token ids that its training texts had, weighed by tf (1, or sublinear: 1 +
+log c for an n-gram that a window of the text has c times) and by idf. It adds them up over positions, as
 `runtime/forward.py` does:
 
     logits = sum_t (u[t] s[t] + b[t] r[t]) / sqrt(sum_t (i[t]^2 s[t] + j[t]^2 r[t])) + bias
 
 with u and b the weights of the token at t and of the bigram that ends there, times their idf i and j, and with s and r
-the shares (1 + log c) / c of these occurrences in the tf.
+the shares 1 / c or (1 + log c) / c of these occurrences in the tf.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
+from tinylm.committee.mixing import TermFrequency
 from tinylm.core.errors import InputError
 from tinylm.core.files import new_file
 from tinylm.model.operations import Array
@@ -32,10 +33,10 @@ NORM_EPSILON = 1e-12
 """Added to the sum of squares, for texts of which no n-gram is listed."""
 
 
-def share_of_tf(most: int) -> npt.NDArray[np.float64]:
-    """(most + 1,): what each of 0, 1, ... `most` occurrences of an n-gram adds to its sublinear tf, 1 + log of them."""
+def share_of_tf(tf: TermFrequency, most: int) -> npt.NDArray[np.float64]:
+    """(most + 1,): what each of 0, 1, ... `most` occurrences of an n-gram in a window adds to its tf."""
     counts = np.maximum(1, np.arange(most + 1))
-    return (1 + np.log(counts)) / counts
+    return (1 if tf == "binary" else 1 + np.log(counts)) / counts
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,14 +1,15 @@
 """Fitting the linear n-gram classifier of a committee: a support vector machine on unigrams and bigrams of tokens.
 
 It votes beside the members, since it errs elsewhere: it weighs each n-gram of the labelled texts by itself, and knows
-nothing of any other text. Features are tf-idf (as scikit-learn smooths it), with a tf of 1 + log c of an n-gram that
-occurs c times in a window, added up over windows; each text is divided by the root of the sum of tf idf^2 over its
+nothing of any other text. Features are tf-idf (as scikit-learn smooths it), with a tf of 1 or 1 + log c of an n-gram
+that occurs c times in a window, added up over windows; each text is divided by the root of the sum of tf idf^2 over its
 n-grams. So a graph can compute it position by position. With plain counts for a tf, long texts were classified worse by
-up to six points (docs/LOG.md, "Several labels and long texts once more").
+up to six points (docs/LOG.md, "What recurs in a text").
 """
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
-from tinylm.committee.mixing import NGRAM_C, NgramVote
+from tinylm.committee.mixing import NGRAM_FITS, NgramVote, TermFrequency
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import numpy_generator
 from tinylm.model.config import ModelConfig
@@ -54,8 +55,8 @@ class NgramFeatures:
     """(unigrams + bigrams,)."""
 
     @classmethod
-    def of(cls, sequences: EncodedTexts, vocab_size: int, classes: int) -> "tuple[NgramFeatures, sparse.csr_matrix]":
-        """Those of some texts, all unigrams and the bigrams that recur; and these texts in them, as in `matrix`.
+    def of(cls, sequences: EncodedTexts, vocab_size: int, classes: int) -> "NgramFeatures":
+        """Those of some texts: all unigrams, and the bigrams that recur.
 
         Args:
             sequences: the texts.
@@ -70,34 +71,30 @@ class NgramFeatures:
         left = min(MOST_BIGRAMS, most - len(unigrams))
         bigrams = frequent_bigrams(sequences, vocab_size, min_count=BIGRAM_MIN_COUNT, most=left)
         unweighted = cls(unigrams, bigrams, vocab_size, np.ones(len(unigrams) + len(bigrams)))
-        tf = unweighted._tf(sequences)
-        texts_with = np.bincount(tf.indices, minlength=len(unweighted.idf))
-        features = replace(unweighted, idf=np.log((1 + len(sequences.windows)) / (1 + texts_with)) + 1)
-        return features, features._weigh(tf)
+        texts_with = np.bincount(unweighted._tf(sequences, "binary").indices, minlength=len(unweighted.idf))
+        return replace(unweighted, idf=np.log((1 + len(sequences.windows)) / (1 + texts_with)) + 1)
 
-    def matrix(self, sequences: EncodedTexts) -> sparse.csr_matrix:
+    def matrix(self, sequences: EncodedTexts, tf: TermFrequency) -> sparse.csr_matrix:
         """Texts in these features: (texts, unigrams + bigrams)."""
-        return self._weigh(self._tf(sequences))
-
-    def _weigh(self, tf: sparse.csr_matrix) -> sparse.csr_matrix:
-        norm = np.sqrt(tf @ self.idf**2 + NORM_EPSILON)
-        return sparse.csr_matrix(sparse.diags(1 / norm) @ tf @ sparse.diags(self.idf))
+        frequencies = self._tf(sequences, tf)
+        norm = np.sqrt(frequencies @ self.idf**2 + NORM_EPSILON)
+        return sparse.csr_matrix(sparse.diags(1 / norm) @ frequencies @ sparse.diags(self.idf))
 
     def classifier(
-        self, weights: npt.NDArray[np.float64], bias: npt.NDArray[np.float64], temperature: float, positions: int
+        self, weights: npt.NDArray[np.float64], bias: npt.NDArray[np.float64], vote: NgramVote, positions: int
     ) -> NgramClassifier:
-        """One with weights (classes, unigrams + bigrams) and bias (classes,), its scores divided by a temperature.
+        """One with weights (classes, unigrams + bigrams) and bias (classes,), for windows of at most so many positions.
 
-        It is for windows of at most so many positions.
+        Of the vote, temperature and tf count.
         """
-        parts = np.split((weights / temperature).T, [len(self.unigrams)])
+        parts = np.split((weights / vote.temperature).T, [len(self.unigrams)])
         idf = np.split(self.idf, [len(self.unigrams)])
         unigrams, bigrams = map(NgramTables.of, (self.unigrams, self.bigrams), parts, idf)
-        shares = share_of_tf(positions)[:, None].astype(np.float32)
-        return NgramClassifier(unigrams, bigrams, (bias / temperature).astype(np.float32), self.vocab_size, shares)
+        shares = share_of_tf(vote.tf, positions)[:, None].astype(np.float32)
+        return NgramClassifier(unigrams, bigrams, (bias / vote.temperature).astype(np.float32), self.vocab_size, shares)
 
-    def _tf(self, sequences: EncodedTexts) -> sparse.csr_matrix:
-        """(texts, unigrams + bigrams), sublinear in each window."""
+    def _tf(self, sequences: EncodedTexts, tf: TermFrequency) -> sparse.csr_matrix:
+        """(texts, unigrams + bigrams): the frequencies in its windows, added up."""
         rows, columns, windows = list[Indices](), list[Indices](), 0
         for ids, real in in_chunks(sequences):
             of_bigrams = look_up(self.bigrams, bigram_codes(ids, self.vocab_size))
@@ -108,10 +105,10 @@ class NgramFeatures:
             windows += len(ids)
         row, column = np.concatenate(rows), np.concatenate(columns)
         counts = sparse.csr_matrix((np.ones(len(row), np.int64), (row, column)), shape=(windows, len(self.idf)))
-        tf = sparse.csr_matrix((1 + np.log(counts.data), counts.indices, counts.indptr), shape=counts.shape)
+        counts.data = np.ones(len(counts.data)) if tf == "binary" else 1 + np.log(counts.data)
         texts = np.repeat(np.arange(len(sequences.windows)), sequences.windows)
         of_text = sparse.csr_matrix((np.ones(windows), (texts, np.arange(windows))))
-        return sparse.csr_matrix(of_text @ tf)
+        return sparse.csr_matrix(of_text @ counts)
 
 
 def fit_ngram_classifier(
@@ -136,10 +133,10 @@ def fit_ngram_classifier(
     """
     positions = positions_for(long, shape.positions)
     sequences = EncodedTexts(task.train.texts, tokenizer, positions, most_windows(long))
-    features, matrix = NgramFeatures.of(sequences, vocabulary_size(shape, tokenizer), len(task.labels))
-    every = np.arange(len(task.train))
+    features = NgramFeatures.of(sequences, vocabulary_size(shape, tokenizer), len(task.labels))
+    matrix, every = features.matrix(sequences, chosen.tf), np.arange(len(task.train))
     fitted = _fit(matrix, task.train.labels, len(task.labels), chosen.C, seed, _weighed(weights, every))
-    return features.classifier(*fitted, chosen.temperature, positions)
+    return features.classifier(*fitted, chosen, positions)
 
 
 def score_held_out(
@@ -165,16 +162,17 @@ def score_held_out(
         weights: of labels and texts.
 
     Returns:
-        (len(NGRAM_C), held-out texts, classes): for each C, one after another.
+        (len(NGRAM_FITS), held-out texts, classes).
     """
     rest, rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     encoded = EncodedTexts(task.train.texts, tokenizer, positions_for(long, shape.positions), most_windows(long))
     learnt, others = encoded.take(rest), encoded.take(rows)
-    features, matrix = NgramFeatures.of(learnt, vocabulary_size(shape, tokenizer), len(task.labels))
-    to_score = features.matrix(others)
-    progress.start("linear n-gram classifier", len(NGRAM_C), "fits")
+    features = NgramFeatures.of(learnt, vocabulary_size(shape, tokenizer), len(task.labels))
+    matrices = {tf: (features.matrix(learnt, tf), features.matrix(others, tf)) for tf in get_args(TermFrequency)}
+    progress.start("linear n-gram classifier", len(NGRAM_FITS), "fits")
     found = []
-    for number, regularisation in enumerate(NGRAM_C, start=1):
+    for number, (tf, regularisation) in enumerate(NGRAM_FITS, start=1):
+        matrix, to_score = matrices[tf]
         coefficients, bias = _fit(
             matrix, task.train.labels[rest], len(task.labels), regularisation, seed, _weighed(weights, rest)
         )
