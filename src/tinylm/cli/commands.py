@@ -148,8 +148,9 @@ def evaluate(
     from tinylm.evaluation.committees import measure_committee
     from tinylm.evaluation.examples import examples_to_evaluate
     from tinylm.runtime.loading import load
+    from tinylm.runtime.pool import usable_cores
 
-    committee = load(model, threads=os.cpu_count() or 1)
+    committee = load(model, threads=usable_cores())
     examples = examples_to_evaluate(model, committee.labels, task, None, committee.voting.problem_type)
     measured = measure_committee(committee, examples)
     say_not_read(committee, measured.truncated, len(examples), err)
@@ -219,8 +220,9 @@ def embed(
     """
     from tinylm.runtime.embedding import write_vectors
     from tinylm.runtime.loading import load_encoder
+    from tinylm.runtime.pool import usable_cores
 
-    encoder = load_encoder(model, threads=os.cpu_count() or 1)
+    encoder = load_encoder(model, threads=usable_cores())
     texts = write_vectors(encoder, file, output, text_column=text_column, normalise=normalise, progress=progress)
     out.print(f"{texts:,} vectors of {encoder.width} features in {output}")
 

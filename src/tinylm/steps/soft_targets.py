@@ -4,7 +4,6 @@ They are appended to a file as they are computed, so that a run that is killed g
 memory-mapped: memory does not grow with the number of texts.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from tinylm.core.progress import Progress
 from tinylm.runtime.loading import load
+from tinylm.runtime.pool import usable_cores
 from tinylm.text.corpus import Corpus
 from tinylm.tokens.encoding import SeenTexts
 from tinylm.tokens.wordpiece import Tokenizer
@@ -68,7 +68,7 @@ def _predict(partial: Path, model: Path, labels: int, corpus: Corpus, progress: 
     row = 4 * labels
     # A killed process may have left part of a chunk.
     done = partial.stat().st_size // (row * _CHUNK) * _CHUNK if partial.is_file() else 0
-    committee = load(model, threads=os.cpu_count() or 1)
+    committee = load(model, threads=usable_cores())
     texts = islice(SeenTexts().new(corpus.documents()), done, None)
     progress.start("predicting with the committee", None, "texts")
     with partial.open("ab") as file:

@@ -1,10 +1,10 @@
 """How far a study is: runs done, running and to go, and the time to go at the pace so far."""
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 
 from tinylm.core.progress import Progress
+from tinylm.runtime.pool import usable_cores
 from tinylm.steps.side_by_side import MOST
 from tinylm.study.runs.run import Run
 
@@ -65,7 +65,7 @@ class StudyProgress:
         # At the pace so far, which knows how many go side by side, once something is done.
         if 0 < to_go < total and spent > 1:
             to_go *= spent / (total - to_go)
-        running = min(self._together, 1 if self._alone else os.cpu_count() or 1, MOST)
+        running = min(self._together, 1 if self._alone else usable_cores(), MOST)
         done = self._total - len(self._left)
         rest = len(self._left) - running
         self._say(f"{done} runs done, {running} running, {rest} to go; about {duration(to_go)} left")
