@@ -105,6 +105,24 @@ def test_a_setting_that_it_does_not_know_is_refused(base):
         tinylm.finetune(base, texts=TEXTS, labels=LABELS, head="frozen", epochs=3)
 
 
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"sample_weight": [1] * 89 + [2]}, "a frozen head knows no weights of texts; leave them out, or fine-tune"),
+        ({"labels": [[label] for label in LABELS]}, "a frozen head gives one; leave head out"),
+    ],
+)
+def test_labels_that_it_cannot_learn_are_refused_and_nothing_is_written(base, tmp_path, given, complaint):
+    with pytest.raises(InputError, match=complaint):
+        tinylm.finetune(base, **{"texts": TEXTS, "labels": LABELS, **given}, head="frozen", output=tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_it_needs_a_base(base):
+    with pytest.raises(InputError, match="a frozen head is fitted to pre-trained members; give the folder of a base"):
+        tinylm.finetune(start_from=base, texts=TEXTS, labels=LABELS, head="frozen")
+
+
 def test_the_penalty_is_chosen_by_what_is_held_out():
     generator = np.random.default_rng(0)
     labels = np.arange(60) % 2
