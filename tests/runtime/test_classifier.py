@@ -42,8 +42,9 @@ def folder(tokenizer, other_tokenizer, tmp_path_factory):
 def mixed(request, folder, tmp_path_factory):
     if request.param == "checkpoint":
         return load(folder)
-    export(folder, tmp_path_factory.mktemp("exported") / "artefact")
-    return load(tmp_path_factory.getbasetemp() / "exported0" / "artefact")
+    artefact = tmp_path_factory.mktemp("exported") / "artefact"
+    export(folder, artefact)
+    return load(artefact)
 
 
 @pytest.fixture(scope="module")

@@ -47,8 +47,9 @@ def folder(tokenizer, task, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(folder, tmp_path_factory):
-    export(folder, tmp_path_factory.mktemp("exported") / "artefact")
-    return tmp_path_factory.getbasetemp() / "exported0" / "artefact"
+    artefact = tmp_path_factory.mktemp("exported") / "artefact"
+    export(folder, artefact)
+    return artefact
 
 
 @pytest.fixture(params=["checkpoint", "artefact"])

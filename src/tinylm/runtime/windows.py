@@ -51,7 +51,8 @@ class Windows:
                 cut += is_cut
             ids.append(found)
             truncated |= cut
-            counts = np.maximum(counts, windows_for(np.array([len(row) for row in found]), inner))
+            if max(map(len, found), default=0) > inner:
+                counts = np.maximum(counts, windows_for(np.array([len(row) for row in found]), inner))
         rows = [_rows(v.tokenizer, found, counts) for v, found in zip(vocabularies, ids, strict=True)]
         return cls(rows, counts, truncated)
 
@@ -112,6 +113,8 @@ class Windows:
 
 def _rows(tokenizer: Tokenizer, texts: Sequence[Sequence[int]], counts: npt.NDArray[np.int64]) -> list[list[int]]:
     """The windows of each text, one after another."""
+    if len(counts) == counts.sum():
+        return [[tokenizer.cls_id, *ids, tokenizer.sep_id] for ids in texts]
     begins, ends = part(np.array([len(ids) for ids in texts]), counts)
     of_windows = zip(np.repeat(np.arange(len(texts)), counts).tolist(), begins.tolist(), ends.tolist(), strict=True)
     return [[tokenizer.cls_id, *texts[text][begin:end], tokenizer.sep_id] for text, begin, end in of_windows]
