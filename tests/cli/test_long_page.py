@@ -36,10 +36,11 @@ def test_the_page_does_what_it_says(desk, capsys):
         ran = call(*arguments, *(SHORT if arguments[0] == "finetune" else ()))
         assert ran.code == 0, ran.err
         said.append(ran.err)
-    windows, quick, predicted = said
+    windows, quick, predicted, whole = said
     assert re.search(r"\d+ of 48 texts are longer than 128 tokens, and are read in windows", windows)
     assert predicted.strip() == re.search(r"^    (20 of 60 .*)$", PAGE, re.MULTILINE)[1]
     assert predicted.partition("; ")[2].strip() in quick
+    assert "are longer than" not in whole, "all of each text is read at once"
     (code,) = blocks("python")
     exec(code, {})
     printed = [line.split() for line in capsys.readouterr().out.splitlines()]
