@@ -228,7 +228,7 @@ def _choose_vote(
     how: Vote,
     ngram_scores: npt.NDArray[np.floating] | None,
 ) -> tuple[float, NgramVote | None]:
-    """Temperature of the vote, and the n-gram classifier with the smallest share that may be the best, if it has one."""
+    """Temperature of the vote, and the n-gram classifier with the smallest share that may be the best; or None."""
     alone = held_out.calibrated(vote(votes, Voting(how)))
     if ngram_scores is None:
         return alone[1], None
