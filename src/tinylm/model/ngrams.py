@@ -33,10 +33,15 @@ NORM_EPSILON = 1e-12
 """Added to the sum of squares, for texts of which no n-gram is listed."""
 
 
+def term_frequency(tf: TermFrequency, counts: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """What n-grams count for that a window has so many times, 1 or more: (n,) to (n,)."""
+    return np.ones(len(counts)) if tf == "binary" else 1 + np.log(counts)
+
+
 def share_of_tf(tf: TermFrequency, most: int) -> npt.NDArray[np.float64]:
     """(most + 1,): what each of 0, 1, ... `most` occurrences of an n-gram in a window adds to its tf."""
     counts = np.maximum(1, np.arange(most + 1))
-    return (1 if tf == "binary" else 1 + np.log(counts)) / counts
+    return np.asarray(term_frequency(tf, counts) / counts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from tinylm.committee.mixing import NGRAM_FITS, NgramVote, TermFrequency
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import numpy_generator
 from tinylm.model.config import ModelConfig
-from tinylm.model.ngrams import NORM_EPSILON, NgramClassifier, NgramTables, share_of_tf
+from tinylm.model.ngrams import NORM_EPSILON, NgramClassifier, NgramTables, share_of_tf, term_frequency
 from tinylm.text.splits import Task
 from tinylm.tokens.bigrams import bigram_codes, frequent_bigrams, look_up
 from tinylm.tokens.encoded import EncodedTexts
@@ -105,7 +105,7 @@ class NgramFeatures:
             windows += len(ids)
         row, column = np.concatenate(rows), np.concatenate(columns)
         counts = sparse.csr_matrix((np.ones(len(row), np.int64), (row, column)), shape=(windows, len(self.idf)))
-        counts.data = np.ones(len(counts.data)) if tf == "binary" else 1 + np.log(counts.data)
+        counts.data = term_frequency(tf, counts.data)
         texts = np.repeat(np.arange(len(sequences.windows)), sequences.windows)
         of_text = sparse.csr_matrix((np.ones(windows), (texts, np.arange(windows))))
         return sparse.csr_matrix(of_text @ counts)
