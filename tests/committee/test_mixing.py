@@ -80,7 +80,9 @@ def test_ngrams_vote_where_that_lowers_the_cross_entropy():
     predictions, labels = drawn(2000, [0.7] * 4)
     mix = choose_mix(predictions, labels, 2, ngram_scores=scores_of(0.8, labels))
     assert mix.ngrams is not None
-    assert (mix.ngrams.tf, mix.ngrams.C) == NGRAM_FITS[1], "the only fit by which the scores say something"
+    assert (mix.ngrams.tf, mix.ngrams.characters, mix.ngrams.C) == NGRAM_FITS[1], (
+        "the only fit by which the scores say something"
+    )
     assert mix.ngrams.temperature == pytest.approx(0.5, abs=0.1)
     assert 0.35 <= mix.ngrams.weight <= 0.65, "it is right a little more often than two members are"
 

@@ -82,10 +82,10 @@ def test_each_member_says_the_mean_of_its_windows(whole, folder, tokenizer, text
 def test_ngrams_of_the_whole_text_count(whole, tokenizer, task, texts):
     learnt, asked = (EncodedTexts(given, tokenizer, 32, MOST_WINDOWS) for given in (task.train.texts, texts))
     features = ngrams.NgramFeatures.of(learnt, tokenizer.vocab_size, 3)
-    matrix = features.matrix(learnt, "sublinear")
+    matrix = features.matrix(features.count(learnt), "sublinear")
     assert matrix.shape[0] == len(task.train)
     weights, bias = ngrams._fit(matrix, task.train.labels, 3, NGRAM_VOTE.C, 0)
-    scores = (features.matrix(asked, "sublinear") @ weights.T + bias) / NGRAM_VOTE.temperature
+    scores = (features.matrix(features.count(asked), "sublinear") @ weights.T + bias) / NGRAM_VOTE.temperature
     expected = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     found = whole.predict_batch(texts)
     np.testing.assert_allclose(found.ngrams, expected, atol=1e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import safetensors.numpy
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from voters import write_member
 
 from tinylm.committee.mixing import NgramVote
@@ -20,6 +20,7 @@ from tinylm.model.operations import TokenBatch
 from tinylm.runtime.backends import NumpyBackend, OnnxBackend
 from tinylm.runtime.fold import fold_member
 from tinylm.text.splits import Examples, Task
+from tinylm.tokens.characters import character_ngrams
 from tinylm.tokens.encoded import EncodedTexts
 from tinylm.train import ngrams
 
@@ -69,8 +70,9 @@ def test_features_are_tfidf_where_no_ngram_is_repeated(tokenizer):
     texts = ["a b c", "b c d", "c d a", "b c", "a b d"]
     sequences = EncodedTexts(texts, tokenizer, 32)
     features = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
-    ours = features.matrix(sequences, "sublinear").toarray()
-    np.testing.assert_array_equal(features.matrix(sequences, "binary").toarray(), ours)
+    counts = features.count(sequences)
+    ours = features.matrix(counts, "sublinear").toarray()
+    np.testing.assert_array_equal(features.matrix(counts, "binary").toarray(), ours)
     framed = [f"CLS {text} SEP" for text in texts]
     counted = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+", lowercase=False, norm=None)
     theirs = counted.fit_transform(framed).toarray()
@@ -87,10 +89,10 @@ def test_what_recurs_in_a_window_counts_by_its_logarithm(tokenizer):
     features = ngrams.NgramFeatures.of(EncodedTexts(["a b c", "c b a"], tokenizer, 32), tokenizer.vocab_size, 2)
     assert (len(features.unigrams), len(features.bigrams)) == (3, 0)
     for text, tf in (("a b b", [1, 1 + np.log(2), 0]), ("c " * 20, [0, 0, 1 + np.log(20)]), ("", [0, 0, 0])):
-        row = features.matrix(EncodedTexts([text], tokenizer, 32), "sublinear").toarray()[0]
+        row = features.matrix(features.count(EncodedTexts([text], tokenizer, 32)), "sublinear").toarray()[0]
         expected = tf * features.idf / np.sqrt(np.dot(tf, features.idf**2) + 1e-12)
         np.testing.assert_allclose(row, expected, atol=1e-12)
-    two_windows = EncodedTexts(["a " * 45], tokenizer, 32, 2)
+    two_windows = features.count(EncodedTexts(["a " * 45], tokenizer, 32, 2))
     for how, frequency in (("sublinear", 2 + np.log(22) + np.log(23)), ("binary", 2)):
         assert features.matrix(two_windows, how).sum() == pytest.approx(np.sqrt(frequency))
 
@@ -99,6 +101,7 @@ def test_files_of_plain_counts_count_plainly(member, fitted, tokenizer, tmp_path
     fitted.save(tmp_path)
     stored = safetensors.numpy.load_file(tmp_path / NGRAMS)
     del stored["share_of_tf"]
+    stored |= {f"{order}.idf": stored.pop(f"{order}.norms") for order in ("unigrams", "bigrams")}
     safetensors.numpy.save_file(stored, tmp_path / NGRAMS)
     token = int(fitted.unigrams.codes[np.abs(fitted.unigrams.weights[1:]).max(1).argmax()])
     batches = [TokenBatch(ids, np.ones_like(ids)) for ids in (np.full((1, 1), token), np.full((1, 3), token))]
@@ -123,15 +126,44 @@ def test_many_classes_leave_out_the_rarest_ngrams(documents, tokenizer, monkeypa
     assert fewer.unigrams == [counts.argmax()]
 
 
+def test_characters_of_unseen_tokens_count_as_much_as_tokens(tokenizer):
+    texts = ["adgb fghj", "fghj jagf adgb", "eeej eeej fghja"]
+    sequences, characters = EncodedTexts(texts, tokenizer, 32), character_ngrams(tokenizer)
+    plain = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
+    features = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2, characters)
+    with_characters = np.flatnonzero(characters.getnnz(axis=1))
+    np.testing.assert_array_equal(features.unigrams, np.union1d(plain.unigrams, with_characters))
+    assert len(features.unigrams) > len(plain.unigrams)
+    seen = features.idf > 0
+    np.testing.assert_array_equal(features.idf[seen], plain.idf)
+    tf = features.count(sequences).tf("sublinear")
+    of_characters = (tf @ features.characters).toarray()
+    # The reference: tf-idf of each character n-gram of the text's tokens, as scikit-learn counts them.
+    of_unigrams = tf[:, : len(features.unigrams)]
+    pieces = [tokenizer.text_of_piece(i) for i in features.unigrams]
+    counted = CountVectorizer(analyzer="char", ngram_range=(2, 5), lowercase=False)
+    counted.fit([pieces[column] for column in of_unigrams.indices])
+    theirs = (of_unigrams @ counted.transform(pieces)).toarray()
+    idf = np.log(4 / (1 + np.count_nonzero(theirs, axis=0))) + 1
+    share = np.unique(np.round(np.sort(of_characters, axis=1) / np.maximum(np.sort(theirs * idf, axis=1), 1e-9), 9))
+    assert share[0] == 0 and len(share) == 2, "but for one factor they are alike"
+    # That factor makes both kinds equal in sum.
+    squares = np.asarray(features.characters.power(2).sum(axis=1)).ravel()
+    assert (tf @ squares).sum() == pytest.approx((tf @ features.idf**2).sum())
+
+
+@pytest.mark.parametrize("characters", [False, True])
 @pytest.mark.parametrize("tf", ["sublinear", "binary"])
-def test_arrays_and_graph_compute_what_was_fitted(task, member, tokenizer, tf):
-    fitted = ngrams.fit_ngram_classifier(SHAPE, tokenizer, task, replace(VOTE, tf=tf), 0, "truncate")
+def test_arrays_and_graph_compute_what_was_fitted(task, member, tokenizer, tf, characters):
+    vote = replace(VOTE, tf=tf, characters=characters)
+    fitted = ngrams.fit_ngram_classifier(SHAPE, tokenizer, task, vote, 0, "truncate")
     texts = [*task.train.texts[:40], "", "a a a a", "zzz", "red blue " * 40]
     sequences = EncodedTexts(texts, tokenizer, 32)
     learnt = EncodedTexts(task.train.texts, tokenizer, 32)
-    features = ngrams.NgramFeatures.of(learnt, tokenizer.vocab_size, 3)
-    weights, bias = ngrams._fit(features.matrix(learnt, tf), task.train.labels, 3, VOTE.C, 0)
-    scores = (features.matrix(sequences, tf) @ weights.T + bias) / VOTE.temperature
+    known = character_ngrams(tokenizer) if characters else None
+    features = ngrams.NgramFeatures.of(learnt, tokenizer.vocab_size, 3, known)
+    weights, bias = ngrams._fit(features.matrix(features.count(learnt), tf), task.train.labels, 3, VOTE.C, 0)
+    scores = (features.matrix(features.count(sequences), tf) @ weights.T + bias) / VOTE.temperature
     expected = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     assert expected.std() > 0.1
     for backend in backends(member, fitted):
@@ -169,6 +201,15 @@ def test_held_out_texts_are_scored_and_not_learnt(task, tokenizer):
     np.testing.assert_array_equal(
         scores, ngrams.score_held_out(SHAPE, tokenizer, other, held_out, 0, "truncate", Silent())
     )
+
+
+def test_what_would_take_too_long_is_left_out(task, tokenizer, monkeypatch):
+    held_out = np.arange(len(task.train)) % 5 == 0
+    every = ngrams.score_held_out(SHAPE, tokenizer, task, held_out, 0, "truncate", Silent())
+    monkeypatch.setattr(ngrams, "_MOST_OF_CHARACTERS", 1000)
+    fewer = ngrams.score_held_out(SHAPE, tokenizer, task, held_out, 0, "truncate", Silent())
+    for fit, before, now in zip(ngrams.NGRAM_FITS, every, fewer, strict=True):
+        np.testing.assert_array_equal(now, 0 if fit.characters else before)
 
 
 def test_a_class_without_examples_is_improbable(task, tokenizer):

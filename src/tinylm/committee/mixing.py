@@ -6,7 +6,7 @@ Both are chosen by what each predicts of labels that it did not learn.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,15 +30,25 @@ _SMALLEST = 1e-12
 TermFrequency = Literal["sublinear", "binary"]
 """What an n-gram that a window has c times counts for: 1 + log c, or 1."""
 
-NGRAM_FITS: tuple[tuple[TermFrequency, float], ...] = (
-    ("sublinear", 0.1),
-    ("sublinear", 0.3),
-    ("sublinear", 1.0),
-    ("sublinear", 3.0),
-    ("binary", 0.3),
-    ("binary", 1.0),
+
+class NgramFit(NamedTuple):
+    """How a linear n-gram classifier may be fitted."""
+
+    tf: TermFrequency
+    """Of its features."""
+    characters: bool
+    """Whether the character n-grams within pieces are features as well."""
+    C: float
+    """Inverse strength of its regularisation."""
+
+
+NGRAM_FITS = (
+    *(NgramFit("sublinear", False, c) for c in (0.1, 0.3, 1.0, 3.0)),
+    *(NgramFit("binary", False, c) for c in (0.3, 1.0)),
+    *(NgramFit("sublinear", True, c) for c in (0.3, 1.0, 3.0)),
 )
-"""Term frequencies and inverse strengths of regularisation to choose from; docs/LOG.md, "What recurs in a text"."""
+"""Fits to choose from; docs/LOG.md, "What recurs in a text" and "Characters within pieces"."""
+
 _NGRAM_WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
 """Shares of the vote to choose from."""
 
@@ -55,6 +65,8 @@ class NgramVote:
     """Its share of the vote."""
     tf: TermFrequency = "sublinear"
     """Of its features."""
+    characters: bool = False
+    """Whether the character n-grams within pieces are features as well."""
 
 
 UNSEARCHED = NgramVote(C=1.0, temperature=0.25, weight=0.35)
@@ -137,7 +149,7 @@ def _of_several(
     best, ngrams = vote(votes, plain), None
     highest = cross_validated_f1(best, labels, trust=TRUST)
     alone = held_out.mean(held_out.calibrated(as_questions(best))[0])
-    for (tf, c), scores in zip(NGRAM_FITS, () if ngram_scores is None else ngram_scores, strict=False):
+    for fit, scores in zip(NGRAM_FITS, () if ngram_scores is None else ngram_scores, strict=False):
         # A machine's score is the logit of yes, where that of no is 0.
         asked = np.stack([np.zeros_like(scores), scores], axis=-1)
         temperature = fit_temperature(asked.reshape(-1, 2), held_out.labels, held_out.weights)
@@ -148,7 +160,7 @@ def _of_several(
                 continue
             f1 = cross_validated_f1(mixed, labels, trust=TRUST)
             if f1 > highest:
-                highest, best, ngrams = f1, mixed, NgramVote(c, temperature, weight, tf)
+                highest, best, ngrams = f1, mixed, _vote_of(fit, temperature, weight)
     _, temperature = held_out.calibrated(as_questions(best))
     calibrated = vote(best[None], Voting(temperature=temperature, problem_type=SEVERAL_LABELS))
     thresholds = choose_thresholds(calibrated, labels, trust=TRUST)
@@ -243,5 +255,8 @@ def _choose_vote(
     weight = next(w for w in found if not held_out.is_clear(found[w][0] - lowest, _NGRAM_STANDARD_ERRORS))
     if not weight:
         return alone[1], None
-    tf, c = NGRAM_FITS[best]
-    return found[weight][1], NgramVote(c, fitted[best], weight, tf)
+    return found[weight][1], _vote_of(NGRAM_FITS[best], fitted[best], weight)
+
+
+def _vote_of(fit: NgramFit, temperature: float, weight: float) -> NgramVote:
+    return NgramVote(fit.C, temperature, weight, fit.tf, fit.characters)

@@ -1,13 +1,14 @@
 """A linear classifier of n-grams as plain arrays: how it is stored, and what is computed of it without torch.
 
 Its features are the unigrams and bigrams of token ids that its training texts had, weighed by tf (1, or sublinear: 1 +
-log c for an n-gram that a window of the text has c times) and by idf. It adds them up over positions, as
-`runtime/forward.py` does:
+log c for an n-gram that a window of the text has c times) and by idf, and perhaps the character n-grams within tokens.
+It adds them up over positions, as `runtime/forward.py` does:
 
     logits = sum_t (u[t] s[t] + b[t] r[t]) / sqrt(sum_t (i[t]^2 s[t] + j[t]^2 r[t])) + bias
 
-with u and b the weights of the token at t and of the bigram that ends there, times their idf i and j, and with s and r
-the shares 1 / c or (1 + log c) / c of these occurrences in the tf.
+with u and b the weights of the token at t and of the bigram that ends there, times their idf, with i and j their idf,
+and with s and r the shares 1 / c or (1 + log c) / c of these occurrences in the tf. A token's character n-grams are
+always the same: their weights, times their idf, are added up into u[t] once and for all, and their squares into i[t]^2.
 """
 
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ NGRAMS = "ngrams.safetensors"
 
 _BEFORE_SUBLINEAR = np.ones((1025, 1), np.float32)
 """`NgramClassifier.share_of_tf` of files that have none: every occurrence counted alike, in up to 1,024 positions."""
+
+_NORMS_BEFORE_CHARACTERS = "idf"
+"""What `NgramTables.norms` are called in files of n-grams of tokens alone."""
 
 NORM_EPSILON = 1e-12
 """Added to the sum of squares, for texts of which no n-gram is listed."""
@@ -51,17 +55,16 @@ class NgramTables:
     codes: npt.NDArray[np.int64]
     """(n,) rising: token ids, or codes of bigrams (`tokens.bigrams.bigram_codes`)."""
     weights: Array
-    """(n + 1, classes), times idf."""
-    idf: Array
-    """(n + 1, 1)."""
+    """(n + 1, classes), of one occurrence: times idf, those of its character n-grams added."""
+    norms: Array
+    """(n + 1, 1), of the features of one occurrence: its idf, where it has no others."""
 
     @classmethod
     def of(
-        cls, codes: npt.NDArray[np.int64], weights: npt.NDArray[np.floating], idf: npt.NDArray[np.floating]
+        cls, codes: npt.NDArray[np.int64], weights: npt.NDArray[np.floating], norms: npt.NDArray[np.floating]
     ) -> "NgramTables":
-        """Tables of n-grams: codes (n,), weights (n, classes) without idf in them, idf (n,)."""
-        weighed = (weights * idf[:, None]).astype(np.float32)
-        padded = (np.concatenate([np.zeros((1, x.shape[1]), np.float32), x]) for x in (weighed, idf[:, None]))
+        """Tables of n-grams: codes (n,), weights (n, classes), norms (n,)."""
+        padded = (np.concatenate([np.zeros((1, x.shape[1])), x]) for x in (weights, norms[:, None]))
         return cls(codes, *(x.astype(np.float32) for x in padded))
 
 
@@ -107,8 +110,9 @@ class NgramClassifier:
         path = folder / NGRAMS
         try:
             stored = safetensors.numpy.load_file(path)
+            norms = "norms" if "unigrams.norms" in stored else _NORMS_BEFORE_CHARACTERS
             unigrams, bigrams = (
-                NgramTables(*(stored[f"{order}.{name}"] for name in ("codes", "weights", "idf")))
+                NgramTables(*(stored[f"{order}.{name}"] for name in ("codes", "weights", norms)))
                 for order in ("unigrams", "bigrams")
             )
             share_of_tf = stored.get("share_of_tf", _BEFORE_SUBLINEAR)
@@ -116,7 +120,8 @@ class NgramClassifier:
         except (OSError, safetensors.SafetensorError, KeyError, TypeError) as error:
             raise InputError(f"{path} cannot be read ({error}); train or copy the model again") from error
         fits = share_of_tf.shape[1:] == (1,) and all(
-            tables.weights.shape == (len(tables.codes) + 1, classes) and tables.idf.shape == (len(tables.codes) + 1, 1)
+            tables.weights.shape == (len(tables.codes) + 1, classes)
+            and tables.norms.shape == (len(tables.codes) + 1, 1)
             for tables in (unigrams, bigrams)
         )
         if not fits or read.bias.shape != (classes,) or unigrams.codes.max(initial=0) >= read.vocab_size:

@@ -146,14 +146,14 @@ def ngram_probabilities(
     of_bigrams = operations.bigram_rows(ngrams.bigrams.codes, ngrams.vocab_size, batch.ids)
     real = operations.real_tokens(batch.mask)
     roots = np.sqrt(ngrams.share_of_tf)
-    totals, idf = [], []
+    totals, norms = [], []
     for table, rows in ((ngrams.unigrams, of_unigrams), (ngrams.bigrams, of_bigrams)):
         root = operations.multiply(operations.lookup(roots, operations.occurrences(rows)), real)  # (B, T, 1)
         share = operations.transpose(operations.multiply(root, root), 0, 2, 1)
         totals.append(operations.matmul(share, operations.token_embeddings(table.weights, rows)))
-        idf.append(operations.multiply(operations.lookup(table.idf, rows), root))
+        norms.append(operations.multiply(operations.lookup(table.norms, rows), root))
     total = operations.add(*totals)  # (B, 1, labels)
-    scale = operations.inverse_norm(operations.transpose(operations.concatenate(idf), 0, 2, 1), NORM_EPSILON)
+    scale = operations.inverse_norm(operations.transpose(operations.concatenate(norms), 0, 2, 1), NORM_EPSILON)
     scores, bias = operations.reshape(operations.multiply(total, scale), 0, -1), operations.constant(ngrams.bias)
     sums = NgramSums(operations.reshape(total, 0, -1), scale, bias)
     logits = operations.add(scores, bias)

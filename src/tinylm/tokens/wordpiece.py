@@ -85,9 +85,9 @@ class Tokenizer:
     @cached_property
     def begins_word(self) -> npt.NDArray[np.bool_] | None:
         """Whether each piece begins a word, shape (vocabulary,); None for Unigram, which knows no words."""
-        if not isinstance(self._backend.model, models.WordPiece):
+        prefix = self._continuing_prefix
+        if prefix is None:
             return None
-        prefix = self._backend.model.continuing_subword_prefix
         return np.array([not self.piece(i).startswith(prefix) for i in range(self.vocab_size)])
 
     @cached_property
@@ -140,6 +140,19 @@ class Tokenizer:
     def piece(self, index: int) -> str:
         """The piece that has an id, as it stands in the vocabulary: `##ing`."""
         return str(self._backend.id_to_token(index))
+
+    def text_of_piece(self, index: int) -> str:
+        """The text that a piece stands for, with a blank before it where it begins a word: `ing`, ` the`."""
+        piece, prefix = self.piece(index), self._continuing_prefix
+        if prefix is None:
+            return piece
+        return piece.removeprefix(prefix) if piece.startswith(prefix) else f" {piece}"
+
+    @property
+    def _continuing_prefix(self) -> str | None:
+        """What begins the pieces that continue a word: `##`; None for Unigram."""
+        model = self._backend.model
+        return model.continuing_subword_prefix if isinstance(model, models.WordPiece) else None
 
     def _encode(self, texts: Sequence[str], max_length: int | None) -> list[tokenizers.Encoding]:
         encode = partial(self._backend.encode_batch_fast, add_special_tokens=False)
