@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli_fixtures import rows
+from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import NotFittedError
@@ -62,7 +63,7 @@ class NumbersClassifier(TinyLMClassifier):
         return tags
 
     def fit(self, X, y, sample_weight=None):  # noqa: N803
-        X, y = validate_data(self, X, y)  # noqa: N806
+        X, y = validate_data(self, X, y, multi_output=True)  # noqa: N806
         return super().fit(written_as_text(X), y, sample_weight)
 
     def predict_proba(self, X):  # noqa: N803
@@ -143,6 +144,40 @@ def test_columns_are_in_the_order_of_the_classes(base, classes):
     by_name = dict(zip(fitted.committee_.labels, fitted.committee_.predict_proba(TEXTS).T, strict=True))
     np.testing.assert_array_equal(fitted.predict_proba(TEXTS), np.stack([by_name[name] for name in names], axis=1))
     assert fitted.predict(TEXTS).dtype == labels.dtype
+
+
+SEVERAL = np.stack([np.arange(60) % 3 == 0, np.arange(60) % 2 == 0, np.arange(60) % 5 == 0], axis=1).astype(int)
+
+
+@pytest.mark.parametrize("kind", ["array", "sparse", "table"])
+def test_several_labels_a_text_are_columns_of_0_and_1(base, kind):
+    names = ["printer", "network", "account"]
+    given = {"array": SEVERAL, "sparse": csr_matrix(SEVERAL), "table": pd.DataFrame(SEVERAL, columns=names)}[kind]
+    fitted = TinyLMClassifier(base, members=1, **QUICK).fit(TEXTS, given)
+    assert fitted.classes_.tolist() == (names if kind == "table" else [0, 1, 2])
+    known = names if kind == "table" else ["0", "1", "2"]
+    lists = [[name for name, present in zip(known, row, strict=True) if present] for row in SEVERAL]
+    options = {"steps": 3, "search": False, "precision": "float32", "seed": 0}
+    theirs = tinylm.finetune(
+        open_base(base).first(1), texts=TEXTS, labels=lists, progress=None, class_weight=None, **options
+    )
+    order = [theirs.labels.index(name) for name in known]
+    np.testing.assert_array_equal(fitted.predict_proba(TEXTS), theirs.predict_proba(TEXTS)[:, order])
+    expected = [[int(name in found) for name in known] for found in theirs.predict(TEXTS)]
+    np.testing.assert_array_equal(fitted.predict(TEXTS), expected)
+    assert 0 < np.mean(expected) < 1
+    again = pickle.loads(pickle.dumps(fitted))  # noqa: S301
+    np.testing.assert_array_equal(again.predict(TEXTS), expected)
+    assert fitted.score(TEXTS, SEVERAL) == np.mean((fitted.predict(TEXTS) == SEVERAL).all(axis=1))
+
+
+def test_a_label_that_no_text_has_is_never_predicted(base):
+    labels = np.column_stack([SEVERAL[:, 0], np.zeros(60, int), SEVERAL[:, 1]])
+    fitted = TinyLMClassifier(base, members=1, **QUICK).fit(TEXTS, labels)
+    assert fitted.predict_proba(TEXTS).shape == fitted.predict(TEXTS).shape == (60, 3)
+    assert not fitted.predict_proba(TEXTS)[:, 1].any() and not fitted.predict(TEXTS)[:, 1].any()
+    found = cross_val_predict(TinyLMClassifier(base, members=1, **QUICK), TEXTS, labels, cv=2)
+    assert found.shape == (60, 3)
 
 
 def test_a_pickle_carries_the_model(base, fitted, tmp_path):
@@ -239,6 +274,11 @@ WRONG = [
     ({}, TEXTS, LABELS[:-1], "inconsistent numbers of samples"),
     ({}, TEXTS, ["printer"] * 60, "y has one class only, 'printer'; there is nothing to tell apart"),
     ({}, TEXTS, np.linspace(0, 1, 60), "Unknown label type: continuous"),
+    ({}, TEXTS, [["printer"], ["network", "account"]] * 30, "Sequence of sequences are no longer supported; use a bin"),
+    ({}, TEXTS, np.zeros((60, 2)), "no label"),
+    ({}, TEXTS, np.arange(120).reshape(60, 2), r"y should be a 1d array, got an array of shape \(60, 2\)"),
+    ({}, TEXTS, SEVERAL[:-1], "inconsistent numbers of samples"),
+    ({"class_weight": "balanced"}, TEXTS, SEVERAL, "class_weight"),
 ]
 
 

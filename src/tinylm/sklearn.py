@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
+from scipy.sparse import issparse
 
 from tinylm.committee.voting import Vote
 from tinylm.core.errors import InputError
@@ -23,7 +24,7 @@ from tinylm.core.terminal import TerminalProgress
 from tinylm.runtime.loading import load, load_encoder
 from tinylm.steps.base import Base, open_base
 from tinylm.steps.finetune import finetune
-from tinylm.text.memory import label_string, strings
+from tinylm.text.memory import columns_of, label_string, strings
 from tinylm.train.settings import Precision
 
 needed("sklearn", "tinylm.sklearn")
@@ -34,11 +35,13 @@ from sklearn.base import (  # noqa: E402
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.utils import check_random_state, column_or_1d  # noqa: E402
-from sklearn.utils.multiclass import check_classification_targets  # noqa: E402
+from sklearn.utils import check_array, check_random_state, column_or_1d  # noqa: E402
+from sklearn.utils.multiclass import check_classification_targets, type_of_target  # noqa: E402
 from sklearn.utils.validation import check_consistent_length, check_is_fitted  # noqa: E402
 
 _SEEDS = 2**31
+_SEVERAL = "multilabel-indicator"
+"""scikit-learn's name of a target of several labels a text."""
 
 
 class _ModelFolder:
@@ -116,7 +119,8 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
         verbose: above 0, progress on standard error.
 
     Attributes:
-        classes_: (classes,) the labels, sorted.
+        classes_: (classes,) the labels, sorted; of several labels a text the columns of `y`: their names where it is a
+            table, else their numbers.
         committee_: the trained committee, a `tinylm.Classifier`.
     """
 
@@ -160,7 +164,8 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
 
         Args:
             X: (texts,) strings.
-            y: (texts,) labels: strings, integers or truth values.
+            y: (texts,) labels: strings, integers or truth values; or, where a text may have several, (texts, labels)
+                of 0 and 1, an array, a sparse matrix or a table.
             sample_weight: (texts,) how much each text counts, at least 0; all alike when None.
 
         Raises:
@@ -168,20 +173,18 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
         """
         with _value_errors():
             texts = strings(X, "X")
-            y = column_or_1d(y, warn=True)
-            check_consistent_length(texts, y)
-            check_classification_targets(y)
-            self.classes_, numbers = np.unique(y, return_inverse=True)
-            if len(self.classes_) < 2:
-                raise ValueError(f"y has one class only, {self.classes_.tolist()[0]!r}; there is nothing to tell apart")
+            several = type_of_target(y, input_name="y") == _SEVERAL
+            self.classes_, labels = _of_indicators(y) if several else _of_column(y)
+            check_consistent_length(texts, labels)
             names = [label_string(label, "a label in y") for label in self.classes_.tolist()]
+            named = [[names[number] for number in of_text] for of_text in labels]
             if sample_weight is not None and not np.asarray(sample_weight).any():
                 raise ValueError("sample_weight is zero for every text; give some of them more")
             folder = _ModelFolder.new()
             self.committee_ = finetune(
                 self._base(),
                 texts=texts,
-                labels=[names[number] for number in numbers],
+                labels=named if several else [name for (name,) in named],
                 sample_weight=sample_weight,
                 class_weight=self._weights(names),
                 output=folder.path,
@@ -190,20 +193,32 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
                 seed=self._seed(),
                 **{name: getattr(self, name) for name in _SETTINGS},
             )
-        self._folder, self._names = folder, names
+        self._folder, self._names, self._several = folder, names, several
         return self
 
     def predict_proba(self, X: Iterable[str]) -> npt.NDArray[np.float32]:  # noqa: N803
-        """The probability of each class: (texts, classes), in the order of `classes_`."""
+        """The probability of each class: (texts, classes), in the order of `classes_`.
+
+        Of several labels a text each has a probability by itself, and one that no text had has none.
+        """
         check_is_fitted(self)
         with _value_errors():
             probabilities = self.committee_.predict_proba(strings(X, "X"))
-        return probabilities[:, [self.committee_.labels.index(name) for name in self._names]]
+        return self._by_class(probabilities, 0.0)
 
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:  # noqa: N803
-        """The most probable class of each text: (texts,)."""
+        """The most probable class of each text: (texts,); of several labels a text, (texts, labels) of 0 and 1."""
         probabilities = self.predict_proba(X)
+        if self._several:
+            least = self.committee_.voting.least(len(self.committee_.labels))
+            return np.asarray(probabilities >= self._by_class(least[None], np.inf), dtype=np.int64)
         return np.asarray(self.classes_[probabilities.argmax(1)])
+
+    def _by_class(self, by_label: npt.NDArray[Any], missing: float) -> npt.NDArray[Any]:
+        """Columns by label of the committee, which knows those that some text had, as columns by class."""
+        columns = {label: column for column, label in enumerate(self.committee_.labels)}
+        padded = np.pad(by_label, ((0, 0), (0, 1)), constant_values=missing)
+        return padded[:, [columns.get(name, -1) for name in self._names]]
 
     def _weights(self, names: Sequence[str]) -> dict[str, float] | Literal["balanced"] | None:
         """The weights by the names that the committee knows classes by."""
@@ -221,6 +236,11 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
         if isinstance(self.random_state, int | np.integer):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(_SEEDS))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "committee_")
@@ -307,6 +327,25 @@ _SETTINGS = (
     "precision",
 )
 """Parameters of the classifier that are fields of `FinetuneSettings`."""
+
+
+def _of_column(y: Any) -> tuple[npt.NDArray[Any], list[list[int]]]:
+    """The classes of one label a text, sorted, and the number of that of each text, in a list."""
+    y = column_or_1d(y, warn=True)
+    check_classification_targets(y)
+    classes, numbers = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"y has one class only, {classes.tolist()[0]!r}; there is nothing to tell apart")
+    return classes, numbers[:, None].tolist()
+
+
+def _of_indicators(y: Any) -> tuple[npt.NDArray[Any], list[list[int]]]:
+    """The columns of 0 and 1, and the numbers of those with a 1 of each text."""
+    columns = columns_of(y)
+    dense = check_array(y, accept_sparse=True, input_name="y")
+    dense = dense.toarray() if issparse(dense) else dense
+    classes = np.arange(dense.shape[1]) if columns is None else np.array(columns)
+    return classes, [np.flatnonzero(row).tolist() for row in dense]
 
 
 @contextmanager

@@ -105,5 +105,6 @@ def _report(mix: Mix, labels: int, names: Sequence[str], members: int, progress:
         why = f"cross-entropy {mix.loss:.3f} in place of {mix.default_loss:.3f} on {labels:,} held-out labels"
         progress.say(f"members: {chosen}: {why}")
     if mix.ngrams is not None:
-        progress.say(f"a linear n-gram classifier has {mix.ngrams.weight:.0%} of the vote")
+        features = ", with n-grams of characters" if mix.ngrams.characters else ""
+        progress.say(f"a linear n-gram classifier{features} has {mix.ngrams.weight:.0%} of the vote")
     progress.say(f"calibration: temperature {mix.temperature:.2f} for {members} member(s)")
