@@ -44,3 +44,16 @@ def test_an_empty_line_keeps_its_place_and_vectors_are_normalised_on_request(des
     assert call(*arguments).code == 0
     expected = load_encoder(desk / "model").encode([*TEXTS, ""], normalise=True)
     np.testing.assert_allclose(np.load(tmp_path / "v.npy"), expected, atol=1e-6)
+
+
+def test_a_file_in_another_encoding(desk, tmp_path):
+    texts = ["café bleu", "paper jam"]
+    for name, encoding in (("plain.txt", "utf-8"), ("other.txt", "cp1252")):
+        (tmp_path / name).write_text("\n".join(texts), encoding=encoding)
+    arguments = ("embed", desk / "model", "-f")
+    assert call(*arguments, tmp_path / "plain.txt", "-o", tmp_path / "plain.npy").code == 0
+    refused = call(*arguments, tmp_path / "other.txt", "-o", tmp_path / "other.npy")
+    assert refused.code == 2 and "is not UTF-8; name what it is with --encoding" in refused.err
+    ran = call(*arguments, tmp_path / "other.txt", "--encoding", "cp1252", "-o", tmp_path / "other.npy")
+    assert ran.code == 0, ran.err
+    np.testing.assert_array_equal(np.load(tmp_path / "other.npy"), np.load(tmp_path / "plain.npy"))

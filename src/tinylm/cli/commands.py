@@ -207,6 +207,7 @@ def embed(
     file: Annotated[Path, Parameter(name=("--file", "-f"))],
     output: _Output,
     text_column: str | None = None,
+    encoding: str = UTF_8,
     normalise: bool = False,
 ) -> None:
     """Write the vector of each text of a file, in their order: what the encoders give at [CLS], in float32.
@@ -216,6 +217,7 @@ def embed(
         file: a file of texts, in any format that a task may have.
         output: file to write: .npy (texts, features), or .parquet with the columns text and vector.
         text_column: column of the text; found by the usual names.
+        encoding: of a file that is text, such as cp1252 or utf-16.
         normalise: divide each vector by its length, so that products of vectors are cosines.
     """
     from tinylm.runtime.embedding import write_vectors
@@ -223,7 +225,15 @@ def embed(
     from tinylm.runtime.pool import usable_cores
 
     encoder = load_encoder(model, threads=usable_cores())
-    texts = write_vectors(encoder, file, output, text_column=text_column, normalise=normalise, progress=progress)
+    texts = write_vectors(
+        encoder,
+        file,
+        output,
+        text_column=text_column,
+        encoding=encoding,
+        normalise=normalise,
+        progress=progress,
+    )
     out.print(f"{texts:,} vectors of {encoder.width} features in {output}")
 
 

@@ -13,6 +13,7 @@ from tinylm.core.files import new_file
 from tinylm.core.progress import Progress
 from tinylm.runtime.encoder import Encoder
 from tinylm.text.labelled import read_texts
+from tinylm.text.lines import require_encoding
 
 Blocks = Iterator[tuple[Sequence[str], npt.NDArray[np.float32]]]
 """Some texts at a time, and their vectors (texts, width)."""
@@ -26,6 +27,7 @@ def write_vectors(
     output: Path,
     *,
     text_column: str | None,
+    encoding: str,
     normalise: bool,
     progress: Progress,
 ) -> int:
@@ -38,6 +40,7 @@ def write_vectors(
         file: of texts, in one of the `FORMATS`.
         output: `.npy` for an array (texts, width) in float32, `.parquet` for the columns `text` and `vector`.
         text_column: found by the usual names when None.
+        encoding: of a file that is text.
         normalise: divide each vector by its length.
         progress: receives how far it is.
 
@@ -48,16 +51,17 @@ def write_vectors(
         InputError: the format of `output` is not known, or the file is empty or cannot be read.
         MissingExtraError: parquet needs the `train` extra.
     """
+    require_encoding(encoding)
     write = _WRITERS.get(output.suffix.lower())
     if write is None:
         raise InputError(f"{output} has no format that vectors can be written in; give .npy or .parquet")
-    count = sum(1 for _ in read_texts(file, text_column))
+    count = sum(1 for _ in read_texts(file, text_column, encoding))
     if not count:
         raise InputError(f"{file} has no rows; give texts")
     progress.start("encoding", count, "texts")
 
     def blocks() -> Blocks:
-        texts, done = read_texts(file, text_column), 0
+        texts, done = read_texts(file, text_column, encoding), 0
         while block := list(islice(texts, _BLOCK)):
             yield block, encoder.encode(block, normalise=normalise)
             done += len(block)

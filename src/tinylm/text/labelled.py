@@ -194,17 +194,18 @@ def _require_no_form(path: Path, form: LabelForm) -> None:
         raise InputError(f"{path} has its labels before the text, as __label__a __label__b; leave {option} out")
 
 
-def read_texts(path: str | Path, text_column: str | None = None) -> Iterator[str]:
+def read_texts(path: str | Path, text_column: str | None = None, encoding: str = UTF_8) -> Iterator[str]:
     """Stream the texts of a file to be labelled, in order; an empty one stays, as `""`.
 
     Args:
         path: a file in one of the `FORMATS`; `.txt` is one text a line, blank lines included.
         text_column: the column; found by the usual names when None.
+        encoding: of formats that are text.
 
     Raises:
         InputError: the file or a row cannot be read, no such column, or a text is not a string.
     """
-    table = open_table(Path(path))
+    table = open_table(Path(path), encoding)
     column = column_to_label(table, text_column)
     return (text for text, _ in texts_with_rows(table, column, [column]))
 
