@@ -20,7 +20,9 @@ from tinylm.model.checkpoint import load_classifier, load_masked_language_model
 from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
 from tinylm.model.heads import MaskedLanguageModel, initialise
 from tinylm.text.splits import Examples, Task, hold_out
+from tinylm.tokens.characters import character_ngrams
 from tinylm.tokens.sequences import Pairs, split_documents
+from tinylm.tokens.wordpiece import SPECIAL_TOKENS
 from tinylm.train import state as state_module
 from tinylm.train import trainer as loop_module
 from tinylm.train.classification import Classification
@@ -270,6 +272,24 @@ def test_a_pre_trained_member_is_where_fine_tuning_starts(pretrain, finetune, tm
     assert all(torch.equal(tensor, found[name]) for name, tensor in base.items())
 
 
+def test_pieces_of_no_training_text_learn_by_their_characters(pretrain, finetune, task, tokenizer, tmp_path):
+    pretrain(tmp_path / "base", steps=3)
+    before = load_masked_language_model(tmp_path / "base").encoder.embeddings.word
+    unseen = np.ones(tokenizer.vocab_size, bool)
+    unseen[tokenizer.encode(task.train.texts)[0]] = False
+    unseen[: len(SPECIAL_TOKENS)] = False
+    alike = unseen & (character_ngrams(tokenizer) @ character_ngrams(tokenizer)[~unseen].T).getnnz(axis=1).astype(bool)
+    assert alike.sum() > 3
+    for characters in (True, False):
+        folder = tmp_path / f"model-{characters}"
+        finetune(folder, start=tmp_path / "base", characters=characters)
+        moved = (load_classifier(folder)[0].encoder.embeddings.word - before).abs().amax(1).detach().numpy() > 0
+        assert moved[alike].all() == moved[alike].any() == characters
+        assert not moved[unseen & ~alike].any()
+        names = load_file(folder / "model.safetensors")
+        assert not any("characters" in name for name in names)
+
+
 def test_fine_tuning_learns(finetune, tmp_path):
     finetune(tmp_path / "model", epochs=20, steps=None, learning_rate=0.01, long="truncate")
     assert training(tmp_path / "model")["validation"]["accuracy"] > 0.8
@@ -285,7 +305,7 @@ def test_fine_tuning_goes_on_to_its_end_and_keeps_the_last_weights(finetune, met
         return {"accuracy": accuracies[len(seen) - 1], "loss": 1.0}
 
     monkeypatch.setattr(Classification, "validate", validate)
-    said = finetune(tmp_path / "model")
+    said = finetune(tmp_path / "model", characters=False)
     measured = [line for line in metrics(tmp_path / "model") if "validation" in line]
     assert [line["validation"]["accuracy"] for line in measured] == accuracies
     assert [line["step"] for line in measured] == list(range(0, 61, 6))

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinylm.model.bigrams import BigramEmbeddings
+from tinylm.model.characters import CharacterEmbeddings
 from tinylm.model.config import ModelConfig
 
 _SHORT = 256
@@ -79,6 +80,7 @@ class Embeddings(nn.Module):
 
     Attributes:
         bigrams: None where the model has none.
+        characters: of a model that is being fine-tuned, perhaps; see `merge_characters`.
         sparse: make the gradient of the word embedding sparse, where only the lookup uses it.
     """
 
@@ -91,11 +93,22 @@ class Embeddings(nn.Module):
         self.bigrams = (
             BigramEmbeddings(config.bigrams, config.vocab_size, config.hidden_size) if config.bigrams else None
         )
+        self.characters: CharacterEmbeddings | None = None
         self.sparse = False
+
+    def merge_characters(self) -> None:
+        """Add the character embeddings to the words', which leaves a model that computes the same without them."""
+        if self.characters is not None:
+            with torch.no_grad():
+                of_pieces = self.characters.every()
+                self.word[: len(of_pieces)] += of_pieces
+            self.characters = None
 
     def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
         """Ids and mask (batch, tokens) to vectors (batch, tokens, width)."""
         summed = functional.embedding(ids, self.word, sparse=self.sparse)
+        if self.characters is not None:
+            summed = summed + self.characters(ids)
         summed = summed + self.position[: ids.shape[1]] + self.token_type[0]
         if self.bigrams is not None:
             summed = summed + self.bigrams(ids, mask)

@@ -34,6 +34,8 @@ _WEIGHTS = "weights"
 """In a batch, beside the targets."""
 _BIGRAM_LR_MULTIPLIER = 5.0
 """Learning rate of bigram embeddings, as a multiple of the encoder's; docs/LOG.md, "Bigrams"."""
+_CHARACTER_LR_MULTIPLIER = 2.0
+"""That of character embeddings; docs/LOG.md, "Characters within pieces"."""
 
 
 @dataclass(frozen=True)
@@ -200,10 +202,11 @@ class Classification(Workload):
         return {"accuracy": (logits.argmax(1) == best).double().mean().item(), "loss": loss.item()}
 
     def sparse_parameters(self) -> Mapping[nn.Parameter, float]:
-        """The embeddings of words and bigrams: a batch reads few of their rows."""
+        """The embeddings of words, bigrams and characters: a batch reads few of their rows."""
         embeddings = self.model.encoder.embeddings
         bigrams = {} if embeddings.bigrams is None else {embeddings.bigrams.table: _BIGRAM_LR_MULTIPLIER}
-        return {embeddings.word: 1.0, **bigrams}
+        characters = {} if embeddings.characters is None else {embeddings.characters.table: _CHARACTER_LR_MULTIPLIER}
+        return {embeddings.word: 1.0, **bigrams, **characters}
 
 
 def train_classifier(
@@ -237,6 +240,7 @@ def train_classifier(
         f"{workload.name}: {state.step:,} updates in {state.seconds:,.0f} s; "
         f"{measured} {100 * state.validation[workload.measure]:.1f} %"
     )
+    workload.model.encoder.embeddings.merge_characters()
     finish_member(folder, workload.model, workload.tokenizer, settings, state, {"validation": state.validation}, labels)
 
 

@@ -8,19 +8,22 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS, ProblemType
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import member_seed
+from tinylm.model.characters import CharacterEmbeddings
 from tinylm.model.checkpoint import load_classifier, load_masked_language_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import SequenceClassifier, initialise
 from tinylm.model.layout import read_config
 from tinylm.text.splits import Task, held_out_rows
 from tinylm.tokens.bigrams import frequent_bigrams
+from tinylm.tokens.characters import character_ngrams
 from tinylm.tokens.encoded import EncodedTexts
-from tinylm.tokens.sequences import Indices, Sequences
+from tinylm.tokens.sequences import Indices, Sequences, in_chunks
 from tinylm.tokens.windows import most_windows, positions_for
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.classification import Classification, WindowedTexts, train_classifier
@@ -102,7 +105,11 @@ def finetune_member(
     shape = replace(shape, vocab_size=vocabulary_size(shape, tokenizer), positions=positions)
     sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions, most_windows(settings.long))
     bigrams = _bigrams(sequences, shape, settings)
-    model = start_member(start, shape, task, seed, bigrams).to(processes.device)
+    model = start_member(start, shape, task, seed, bigrams)
+    if settings.characters:
+        ngrams = _shared_characters(sequences, tokenizer)
+        model.encoder.embeddings.characters = CharacterEmbeddings(ngrams, shape.hidden_size)
+    model.to(processes.device)
     held_out = held_out_rows(task.train, settings.validation_fraction, seed)
     weights = weights_of(task, settings.class_weight)
     of_rows = None if weights is None else weights.of_rows
@@ -131,6 +138,16 @@ def _bigrams(sequences: Sequences, shape: ModelConfig, settings: FinetuneSetting
     if not settings.bigrams:
         return np.empty(0, np.int64)
     return frequent_bigrams(sequences, shape.vocab_size, min_count=BIGRAM_MIN_COUNT, most=MOST_BIGRAMS)
+
+
+def _shared_characters(sequences: Sequences, tokenizer: Tokenizer) -> sparse.csr_matrix:
+    """Character n-grams that a piece of the training texts shares with another piece: (vocabulary, n-grams)."""
+    ngrams = character_ngrams(tokenizer)
+    seen = np.zeros(tokenizer.vocab_size, bool)
+    for ids, _ in in_chunks(sequences):
+        seen[ids] = True
+    shared = (ngrams.getnnz(axis=0) > 1) & (ngrams[seen].getnnz(axis=0) > 0)
+    return sparse.csr_matrix(ngrams[:, shared])
 
 
 def start_member(

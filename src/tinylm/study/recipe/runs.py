@@ -42,7 +42,7 @@ class Recipe:
     preset: str = DEFAULT_PRESET
     pretraining: PretrainSettings = field(default_factory=PretrainSettings)
     finetuning: FinetuneSettings = field(
-        default_factory=lambda: FinetuneSettings(bigrams=False, search=False, long="truncate")
+        default_factory=lambda: FinetuneSettings(bigrams=False, characters=False, search=False, long="truncate")
     )
     """By default all members alike. The texts are short: what stored results read of the few long ones stays."""
     distillation: DistillSettings = field(default_factory=DistillSettings)

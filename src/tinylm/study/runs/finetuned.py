@@ -80,6 +80,7 @@ class Finetuning:
             word_dropout=candidate.word_dropout,
             validation_fraction=_ONE_OF_EACH_LABEL,
             bigrams=False,
+            characters=False,
             search=False,
             long="truncate",
         )
