@@ -50,7 +50,7 @@ class Recipe:
 
 RECIPES = {
     "tinylm": Recipe(),
-    "members that differ": Recipe(finetuning=FinetuneSettings(long="truncate")),
+    "members that differ": Recipe(finetuning=FinetuneSettings(characters=False, long="truncate")),
     # arXiv 2507.14871: first 128 tokens, 15 % masked, 5e-5, batches of 32, no [CLS] objective. Shape and fine-tuning
     # are ours, so that the two differ in pre-training alone.
     "the paper's recipe": Recipe(
