@@ -74,7 +74,8 @@ def finetune(task, shape, tokenizer, alone, listener):
 
     def run(folder, *, start=None, on=task, interrupt_at=None, **settings):
         heard = listener(interrupt_at)
-        chosen = FinetuneSettings(**({"steps": 60, "batch_size": 16, "precision": "float32"} | settings))
+        given = {"steps": 60, "batch_size": 16, "precision": "float32", "characters": True}
+        chosen = FinetuneSettings(**(given | settings))
         finetune_member(folder, 0, start or shape(), tokenizer, on, chosen, alone, heard)
         return heard.said
 

@@ -37,6 +37,9 @@ _EPOCHS_OF_SEVERAL, _UPDATES_OF_SEVERAL = 10, 300
 BIGRAM_MIN_COUNT, MOST_BIGRAMS = 2, 100_000
 """Occurrences of a bigram in the training texts at least, and how many are listed; docs/LOG.md, "Bigrams"."""
 
+_ENOUGH_FOR_CHARACTERS = 2000
+"""Training texts from which on members have character embeddings; docs/LOG.md, "Characters within pieces"."""
+
 
 def default_learning_rate(shape: ModelConfig) -> float:
     """The peak learning rate where none is given: 3.5e-4 for one layer of width 256, falling with width and depth."""
@@ -106,7 +109,8 @@ def finetune_member(
     sequences = EncodedTexts(task.train.texts, tokenizer, shape.positions, most_windows(settings.long))
     bigrams = _bigrams(sequences, shape, settings)
     model = start_member(start, shape, task, seed, bigrams)
-    if settings.characters:
+    many = len(task.train) >= _ENOUGH_FOR_CHARACTERS
+    if many if settings.characters is None else settings.characters:
         ngrams = _shared_characters(sequences, tokenizer)
         model.encoder.embeddings.characters = CharacterEmbeddings(ngrams, shape.hidden_size)
     model.to(processes.device)

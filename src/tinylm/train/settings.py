@@ -166,8 +166,9 @@ class FinetuneSettings(ClassificationSettings):
     bigrams: Annotated[bool | None, Parameter(negative="no-bigrams")] = None
     """Give the pairs of neighbouring tokens that recur in the training texts vectors of their own. By default some
     members do and some do not, and they drop different shares of words; this or word_dropout, set, is for all."""
-    characters: Annotated[bool, Parameter(negative="no-characters")] = True
-    """Let pieces of the vocabulary that have characters in common learn together; it costs nothing afterwards."""
+    characters: Annotated[bool | None, Parameter(negative="no-characters")] = None
+    """Let pieces of the vocabulary that have characters in common learn together, which costs nothing afterwards; by
+    default where there are 2,000 training texts or more."""
     search: Annotated[bool, Parameter(negative="no-search")] = True
     """Choose from held-out labels of the task which kinds of member there are, and calibrate their vote; otherwise they
     take turns."""
