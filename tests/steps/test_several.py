@@ -42,7 +42,7 @@ def test_the_search_chooses_ngrams_and_thresholds_and_the_vote_finds_the_labels(
     stored = json.loads((desk / "model" / "search.json").read_text())
     assert stored["thresholds"] == list(model.voting.thresholds)
     measured = measure_committee(model, task.test)
-    assert measured.committee.micro_f1 > 0.9
+    assert measured.committee.micro_f1 > 0.8
     found = model.predict(task.test.texts)
     given = np.array([[label in labels for label in model.labels] for labels in found])
     assert measured.committee.micro_f1 == pytest.approx(f1_score(task.test.labels, given, average="micro"))
