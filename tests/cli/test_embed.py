@@ -46,6 +46,12 @@ def test_an_empty_line_keeps_its_place_and_vectors_are_normalised_on_request(des
     np.testing.assert_allclose(np.load(tmp_path / "v.npy"), expected, atol=1e-6)
 
 
+def test_how_many_texts_are_not_read_whole_is_said_once(desk, tmp_path):
+    (tmp_path / "long.txt").write_text("".join(f"{text}\n" for text in [*TEXTS, " ".join(TEXTS), " ".join(TEXTS[1:])]))
+    ran = call("embed", desk / "model", "-f", tmp_path / "long.txt", "-o", tmp_path / "v.npy")
+    assert ran.code == 0 and ran.err.count("2 of 62 texts are longer than 32 tokens; what follows is not read") == 1
+
+
 def test_a_file_in_another_encoding(desk, tmp_path):
     texts = ["café bleu", "paper jam"]
     for name, encoding in (("plain.txt", "utf-8"), ("other.txt", "cp1252")):

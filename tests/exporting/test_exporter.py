@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 from cli_fixtures import call, rows, write_csv
 from huggingface_hub import ModelCard
+from vocabularies import sequences
 from voters import LABELS, torch_votes, write_voters
 
 from tinylm.core.errors import InputError, TinyLMError
@@ -62,7 +63,7 @@ def test_export_equals_torch(committee, documents, tmp_path):
 def test_export_graph_runs_in_onnx_runtime_alone(committee, documents, tokenizer, tmp_path):
     export(committee, tmp_path / "artefact")
     session = onnxruntime.InferenceSession(tmp_path / "artefact" / "committee.onnx")
-    row = np.array(tokenizer.encode_sequences(documents[:1], 32))
+    row = np.array(sequences(tokenizer, documents[:1], 32))
     (found,) = session.run(["probabilities"], {"input_ids": row, "attention_mask": np.ones_like(row)})
     np.testing.assert_allclose(found[0], torch_votes(committee, documents[:1]).mean(0)[0], atol=1e-5)
 

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from vocabularies import sequences
 from voters import LABELS, torch_votes, write_member, write_voters
 
 from tinylm.committee import voting
@@ -264,7 +265,7 @@ def test_an_explanation_of_nothing(mixed):
 def test_words_and_the_row_have_the_same_tokens(tokenizer, documents):
     for text in (*documents[:50], "\ud800 half", "é́ü ñ", "[CLS]x[MASK]", "x" * 300):
         for length in (3, 10, 64):
-            assert len(tokenizer.word_spans(text, length)) == len(tokenizer.encode_sequences([text], length)[0]) - 2
+            assert len(tokenizer.word_spans(text, length)) == len(sequences(tokenizer, [text], length)[0]) - 2
 
 
 # On disk

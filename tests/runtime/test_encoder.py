@@ -9,6 +9,7 @@ import pytest
 import torch
 from voters import write_member, write_voters
 
+from tinylm.committee.files import read_committee, write_committee
 from tinylm.core.errors import InputError
 from tinylm.model.checkpoint import load_classifier, save_model
 from tinylm.model.config import ModelConfig
@@ -19,6 +20,7 @@ from tinylm.steps.export import export
 from tinylm.tokens.encoded import EncodedTexts
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.vocabulary import train_tokenizer
+from tinylm.tokens.windows import most_windows
 
 TEXTS = ["", "one text", "another text, of some more words"]
 
@@ -56,24 +58,28 @@ def by_transformers(folder, texts):
     import transformers
 
     model = transformers.AutoModel.from_pretrained(folder, add_pooling_layer=False).eval()
-    encoded = EncodedTexts(texts, load_tokenizer(folder), model.config.max_position_embeddings)
-    with torch.inference_mode():
-        rows = [torch.from_numpy(encoded.fetch(np.array([index]))) for index in range(len(texts))]
-        return np.concatenate([model(row).last_hidden_state[:, 0].numpy() for row in rows])
+    encoded = EncodedTexts(texts, load_tokenizer(folder), model.config.max_position_embeddings, most_windows("windows"))
+    return window_means(encoded, lambda row: model(row).last_hidden_state[:, 0])
 
 
 def by_torch(folder, texts):
     """(texts, width) of one fine-tuned member."""
     model = load_classifier(folder)[0].eval()
     encoded = EncodedTexts(texts, load_tokenizer(folder), model.config.positions)
+    return window_means(encoded, lambda row: model.encoder(row, None, torch.zeros(1, 1, dtype=torch.long))[:, 0])
+
+
+def window_means(encoded, vector):
+    """The mean of the vectors of each text's windows: (texts, width)."""
     with torch.inference_mode():
-        rows = [torch.from_numpy(encoded.fetch(np.array([index]))) for index in range(len(texts))]
-        first = torch.zeros(1, 1, dtype=torch.long)
-        return np.concatenate([model.encoder(row, None, first)[:, 0].numpy() for row in rows])
+        rows = [torch.from_numpy(encoded.fetch(np.array([index]))) for index in range(len(encoded))]
+        vectors = np.concatenate([vector(row).numpy() for row in rows])
+    ends = np.cumsum(encoded.windows)
+    return np.stack([vectors[end - count : end].mean(0) for end, count in zip(ends, encoded.windows, strict=True)])
 
 
 def test_a_base_gives_what_transformers_gives(base, documents):
-    texts = [*TEXTS, *documents[:300]]
+    texts = [*TEXTS, *documents[:299], " ".join(documents[:9])]
     vectors = open_base(base).encode(texts)
     assert vectors.dtype == np.float32 and vectors.shape == (303, 32)
     expected = [by_transformers(base / f"member-{index}", texts) for index in range(2)]
@@ -88,6 +94,20 @@ def test_a_committee_gives_the_vectors_of_its_members_side_by_side(committee, do
     expected = [by_torch(committee / f"member-{index}", documents[:60]) for index in range(3)]
     np.testing.assert_allclose(vectors, np.concatenate(expected, axis=1), atol=1e-5)
     np.testing.assert_array_equal(load_encoder(committee).encode(documents[:60]), vectors)
+
+
+def test_of_long_texts_a_committee_encodes_what_it_classifies(committee, documents, tmp_path):
+    shutil.copytree(committee, tmp_path / "whole")
+    stored = read_committee(committee)
+    write_committee(tmp_path / "whole", stored.members, stored.labels, stored.voting, "windows")
+    long = [" ".join(documents[number : number + 9]) for number in range(0, 90, 9)]
+    beginnings, whole = load(committee), load(tmp_path / "whole")
+    words = [" ".join(text.split()[:30]) for text in long]
+    np.testing.assert_allclose(beginnings.encode(long), beginnings.encode(words), atol=1e-6)
+    assert (np.abs(whole.encode(long) - beginnings.encode(long)).max(1) > 1e-2).all()
+    np.testing.assert_array_equal(load_encoder(tmp_path / "whole").encode(long), whole.encode(long))
+    assert beginnings.encoder.count_truncated([*long, *TEXTS]) == len(long)
+    assert whole.encoder.count_truncated([*long, *TEXTS]) == 0
 
 
 @pytest.mark.parametrize("members", [1, 3])
@@ -144,9 +164,10 @@ def test_what_holds_no_model_is_said(base, tmp_path):
         load_encoder(tmp_path / "broken")
 
 
-def test_a_single_classifier_gives_vectors(tokenizer, tmp_path):
+def test_a_single_classifier_gives_vectors(tokenizer, documents, tmp_path):
     write_member(tmp_path / "one", tokenizer, 0)
-    np.testing.assert_array_equal(load(tmp_path / "one").encode(TEXTS), load_encoder(tmp_path / "one").encode(TEXTS))
+    texts = [*TEXTS, *documents[:60]]
+    np.testing.assert_array_equal(load(tmp_path / "one").encode(texts), load_encoder(tmp_path / "one").encode(texts))
 
 
 @pytest.mark.parametrize("member", ["member-0", "member-1", "classifier"])
@@ -154,7 +175,8 @@ def test_sentence_transformers_opens_a_member_with_the_same_vectors(base, tokeni
     sentence_transformers = pytest.importorskip("sentence_transformers")
     write_member(tmp_path / "classifier", tokenizer, 0)
     folder = base / member if "member" in member else tmp_path / member
-    texts = [*TEXTS, *documents[:60]]
+    # Of a longer text it reads the beginning alone.
+    texts = [*TEXTS, *(" ".join(text.split()[:9]) for text in documents[:60])]
     opened = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
     np.testing.assert_allclose(opened.encode(texts), load_encoder(folder).encode(texts), atol=1e-5)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
+from vocabularies import sequences
 from voters import LABELS, torch_votes, write_member, write_voters
 
 from tinylm.committee.mixing import NgramVote
@@ -113,7 +114,7 @@ def test_ngrams_vote_with_one_machine_a_label(how, tokenizer, documents, tmp_pat
     fitted = ngrams.fit_ngram_classifier(shape, tokenizer, task, NgramVote(1.0, 0.3, 0.4), 0, "truncate")
     voting = Voting(how, 0.8, 0.4, SEVERAL_LABELS)
     folded = [fold_member(write_member(tmp_path / "member", tokenizer, 0, problem_type=SEVERAL_LABELS))]
-    rows = tokenizer.encode_sequences(list(texts[:20]), 32)
+    rows = sequences(tokenizer, list(texts[:20]), 32)
     width = max(map(len, rows))
     ids = np.array([[*row, *[0] * (width - len(row))] for row in rows])
     batch = TokenBatch(ids, (np.arange(width) < np.array([[len(row)] for row in rows])).astype(np.int64))

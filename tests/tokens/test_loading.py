@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from vocabularies import sequences
 
 from tinylm.core.errors import InputError
 from tinylm.tokens.loading import load_tokenizer
@@ -36,14 +37,14 @@ def test_load_tokenizer_reads_vocab_txt_as_transformers_does(tmp_path, config, g
     write_vocabulary(tmp_path, config)
     ours = load_tokenizer(tmp_path if given == "folder" else tmp_path / "vocab.txt")
     theirs = BertTokenizer(vocab=dict(zip(PIECES, range(len(PIECES)), strict=True)), **config)
-    assert ours.encode_sequences(TEXTS, 32) == [theirs(text)["input_ids"] for text in TEXTS]
+    assert sequences(ours, TEXTS, 32) == [theirs(text)["input_ids"] for text in TEXTS]
 
 
 def test_load_tokenizer_keeps_the_case_of_a_cased_vocabulary_when_saved(tmp_path):
     write_vocabulary(tmp_path, {"do_lower_case": False})
     load_tokenizer(tmp_path).save(tmp_path / "saved")
     saved = load_tokenizer(tmp_path / "saved")
-    assert saved.encode_sequences(["Cat cat"], 8) == [[2, PIECES.index("Cat"), PIECES.index("cat"), 3]]
+    assert sequences(saved, ["Cat cat"], 8) == [[2, PIECES.index("Cat"), PIECES.index("cat"), 3]]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"do_lower_case": "no"}'])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from transformers import AutoTokenizer
+from vocabularies import sequences
 
 import tinylm
 from tinylm.core.progress import Silent
@@ -37,7 +38,7 @@ def test_marks_of_a_cased_vocabulary_keep_their_case():
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "<", ">", "H"]
     cased = Tokenizer(wordpiece({piece: index for index, piece in enumerate(pieces)}, lowercase=False))
     assert recurring_marks(cased, ["<H> a"] * 6) == ["<H>"]
-    assert cased.extended(["<H>"]).encode_sequences(["<H>a<h>"], 9) == [[2, 9, 5, 6, 1, 7, 3]]
+    assert sequences(cased.extended(["<H>"]), ["<H>a<h>"], 9) == [[2, 9, 5, 6, 1, 7, 3]]
 
 
 def test_a_mark_is_one_piece_for_us_and_for_transformers(tokenizer, tmp_path):
@@ -45,9 +46,9 @@ def test_a_mark_is_one_piece_for_us_and_for_transformers(tokenizer, tmp_path):
     extended.save(tmp_path)
     first = tokenizer.vocab_size
     for text in ("<h>a</h>b", "<H> a </H> b", "a <h> <h> b", "< h > a"):
-        (ids,) = extended.encode_sequences([text], 32)
+        (ids,) = sequences(extended, [text], 32)
         assert AutoTokenizer.from_pretrained(tmp_path)(text)["input_ids"] == ids
-        assert load_tokenizer(tmp_path).encode_sequences([text], 32) == [ids]
+        assert sequences(load_tokenizer(tmp_path), [text], 32) == [ids]
         assert sum(index >= first for index in ids) == text.lower().count("<h>") + text.lower().count("</h>")
 
 

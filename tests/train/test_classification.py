@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from vocabularies import sequences
 
 from tinylm.model.front_ends.base import NoFrontEnd
 from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
@@ -171,9 +172,7 @@ def test_probabilities_of_one_class_each_are_classes(make_job):
 
 def test_a_text_keeps_its_own_probabilities(make_job, words, tokenizer):
     batch = make_job(SHARES[:40], texts=words).batch(3)
-    shares = {
-        tuple(tokenizer.encode_sequences([word], 16)[0]): share for word, share in zip(words, SHARES[:40], strict=True)
-    }
+    shares = {tuple(sequences(tokenizer, [word], 16)[0]): share for word, share in zip(words, SHARES[:40], strict=True)}
     rows = [tuple(ids[ids != tokenizer.pad_id].tolist()) for ids in batch.ids]
     assert torch.equal(torch.stack([shares[row] for row in rows]), batch.targets["distillation"])
 

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from vocabularies import sequences
 
 from tinylm.core.errors import InputError, InterruptedByUserError
 from tinylm.model.checkpoint import load_classifier, save_model
@@ -102,9 +103,7 @@ def test_it_goes_on_from_the_member_that_is_given_and_keeps_its_labels_and_vocab
     found = after.state_dict()
     assert all(torch.allclose(tensor, found[name], rtol=0, atol=1e-20) for name, tensor in before.state_dict().items())
     text = "eehi ajfd unknown"
-    assert load_tokenizer(tmp_path / "model").encode_sequences([text], 16) == load_tokenizer(start).encode_sequences(
-        [text], 16
-    )
+    assert sequences(load_tokenizer(tmp_path / "model"), [text], 16) == sequences(load_tokenizer(start), [text], 16)
 
 
 def test_a_held_out_text_is_measured_on_and_not_trained_on(distill, taught, words, tmp_path):

@@ -27,24 +27,6 @@ class Vocabulary:
     positions: int
 
 
-def token_rows(vocabularies: Sequence[Vocabulary], texts: Sequence[str], threads: int) -> list[list[list[int]]]:
-    """Rows of ids: for each vocabulary, for each text.
-
-    Args:
-        vocabularies: of the members.
-        texts: to be read; one that is longer than a row is cut.
-        threads: that may be used; with one, each text is tokenised by itself.
-
-    Raises:
-        InputError: a text is not a string.
-    """
-    require_strings(texts)
-    if threads > 1:
-        return [v.tokenizer.encode_sequences(texts, v.positions) for v in vocabularies]
-    # The tokenizer shares the texts of one call among all cores.
-    return [[v.tokenizer.encode_sequences([text], v.positions)[0] for text in texts] for v in vocabularies]
-
-
 def require_strings(texts: Sequence[str]) -> None:
     """Refuse what is no text.
 

@@ -153,7 +153,13 @@ class Classifier:
         Raises:
             InputError: the model was exported by a version that gave no vectors.
         """
-        return Encoder(self._backend, self._vocabularies, threads=self.threads, batch_tokens=self._batch_tokens)
+        return Encoder(
+            self._backend,
+            self._vocabularies,
+            long=self.long,
+            threads=self.threads,
+            batch_tokens=self._batch_tokens,
+        )
 
     def predictions(self, texts: Iterable[str]) -> Iterator[Prediction | LabelsPrediction]:
         """Predictions as a stream, in the order of the texts."""

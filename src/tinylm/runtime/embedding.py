@@ -42,7 +42,7 @@ def write_vectors(
         text_column: found by the usual names when None.
         encoding: of a file that is text.
         normalise: divide each vector by its length.
-        progress: receives how far it is.
+        progress: receives how far it is, and how many texts are not read whole.
 
     Returns:
         How many texts there are.
@@ -60,10 +60,14 @@ def write_vectors(
         raise InputError(f"{file} has no rows; give texts")
     progress.start("encoding", count, "texts")
 
+    truncated = 0
+
     def blocks() -> Blocks:
+        nonlocal truncated
         texts, done = read_texts(file, text_column, encoding), 0
         while block := list(islice(texts, _BLOCK)):
             yield block, encoder.encode(block, normalise=normalise)
+            truncated += encoder.count_truncated(block)
             done += len(block)
             progress.update(done)
 
@@ -72,6 +76,8 @@ def write_vectors(
             write(temporary, blocks(), count, encoder.width)
     finally:
         progress.finish()
+    if truncated:
+        progress.say(encoder.not_read(truncated, count))
     return count
 
 

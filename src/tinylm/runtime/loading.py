@@ -8,7 +8,7 @@ from tinylm.committee.files import COMMITTEE, read_committee
 from tinylm.committee.voting import PLAIN, Voting
 from tinylm.core.errors import InputError
 from tinylm.core.runs import RUN
-from tinylm.model.layout import CONFIG
+from tinylm.model.layout import CONFIG, read_config
 from tinylm.model.ngrams import NGRAMS, NgramClassifier
 from tinylm.runtime.artefact import ARTEFACT, GRAPH, read_artefact, vocabulary_folders
 from tinylm.runtime.backends import Backend, NumpyBackend, NumpyEncoderBackend, OnnxBackend
@@ -108,26 +108,31 @@ def load_encoder(folder: str | Path, threads: int = 1) -> Encoder:
     if (folder / ARTEFACT).is_file():
         return _open_artefact(folder, threads).encoder
     if (folder / COMMITTEE).is_file():
-        return open_encoder([folder / name for name in read_committee(folder).members], threads)
+        stored = read_committee(folder)
+        return open_encoder([folder / name for name in stored.members], threads, stored.long)
     members = pretrained_members(folder)
+    if members == [folder] and read_config(folder)[1]:
+        # A classifier by itself does not say what it was fine-tuned to read: `load` takes the beginning.
+        return open_encoder(members, threads, "truncate")
     if not members:
         raise InputError(f"{folder} holds no model; give the folder that `tinylm pretrain` or `tinylm train` wrote")
     return open_encoder(members, threads)
 
 
-def open_encoder(folders: Sequence[Path], threads: int = 1) -> Encoder:
+def open_encoder(folders: Sequence[Path], threads: int = 1, long: Long = "windows") -> Encoder:
     """Open some model folders as one encoder, whatever stands on theirs; see `load_encoder`.
 
     Args:
         folders: at least one; their vectors stand side by side.
         threads: processor threads that one call may use.
+        long: what is done with long texts.
 
     Raises:
         InputError: one is no model folder.
     """
     members = [fold_encoder(folder) for folder in folders]
     backend = NumpyEncoderBackend(members, threads)
-    return Encoder(backend, _vocabularies(members), threads=threads, batch_tokens=_batch_tokens(members))
+    return Encoder(backend, _vocabularies(members), long=long, threads=threads, batch_tokens=_batch_tokens(members))
 
 
 def pretrained_members(folder: Path) -> list[Path]:

@@ -1,7 +1,8 @@
 """Long texts at prediction: the windows that members read of them, and one answer made of those to the windows.
 
-Each member's probabilities are averaged over the windows of a text; of the linear n-gram classifier the sums are added
-up, so that it answers the whole text. A text of one window has the answer that the window has, to the last bit.
+Each member's probabilities, or vectors, are averaged over the windows of a text; of the linear n-gram classifier the
+sums are added up, so that it answers the whole text. A text of one window has the answer that the window has, to the
+last bit.
 """
 
 from collections.abc import Sequence
@@ -76,6 +77,13 @@ class Windows:
         """(n,) the first window of each text."""
         return np.cumsum(self.counts) - self.counts
 
+    def mean(self, of_windows: Array) -> Array:
+        """The mean over the windows of each text, (n, ...), of something of each window, (windows, ...)."""
+        if self.are_texts:
+            return of_windows
+        sums = np.add.reduceat(of_windows, self._begins)
+        return np.asarray(sums / self.counts.reshape(-1, *[1] * (sums.ndim - 1)), np.float32)
+
     def pool(self, outputs: Outputs[Array], how: voting.Voting) -> tuple[Array, Array, Array | None]:
         """What a committee says of texts, from what it says of their windows.
 
@@ -89,8 +97,7 @@ class Windows:
         """
         if self.are_texts:
             return outputs.probabilities, outputs.votes, outputs.ngrams
-        sums = np.add.reduceat(outputs.votes, self._begins)
-        votes = np.asarray(sums / self.counts[:, None, None], np.float32)
+        votes = self.mean(outputs.votes)
         ngrams = None if outputs.ngrams is None else outputs.ngrams[self._begins]
         probabilities, several = outputs.probabilities[self._begins], self.counts > 1
         if ngrams is not None and outputs.ngram_sums is not None:

@@ -34,19 +34,20 @@ def fit_frozen_heads(
 ) -> Classifier:
     """Fit a linear head on each member as it was pre-trained, unless it is there, and make them a committee.
 
-    The arguments are those of `finetune_committee`; of the settings only seed and validation_fraction count.
+    The arguments are those of `finetune_committee`; of the settings only seed, validation_fraction and long count.
     """
     from tinylm.train.frozen import fit_frozen_member
 
+    first = members[0]
+    _say_what_is_read(read_config(first)[0].positions, load_tokenizer(first), task, settings.long, progress)
     pending = list(pending_members(folder, len(members), "fitted", progress))
     progress.start("fitting heads", len(pending), "members")
     for done, (index, target) in enumerate(pending, start=1):
-        held_out = settings.validation_fraction
-        head = fit_frozen_member(target, index, members[index], task, seed=settings.seed, held_out=held_out)
+        head = fit_frozen_member(target, index, members[index], task, settings)
         progress.say(f"member {index}: a head on frozen vectors, inverse penalty {head.penalty:g}")
         progress.update(done)
     progress.finish()
-    write_committee(folder, member_names(len(members)), task.labels, Voting(vote))
+    write_committee(folder, member_names(len(members)), task.labels, Voting(vote), settings.long)
     return load(folder)
 
 

@@ -122,10 +122,6 @@ class Tokenizer:
         truncated = [len(ids) >= least for ids, least in zip(found, needed, strict=True)]
         return [ids[:max_length] for ids in found], truncated
 
-    def encode_sequences(self, texts: Sequence[str], length: int) -> list[list[int]]:
-        """`[CLS]`, the first tokens of each text, `[SEP]`: at most `length` ids each."""
-        return [[self.cls_id, *ids, self.sep_id] for ids in self.encode_rows(texts, length - 2)[0]]
-
     def word_spans(self, text: str, length: int) -> list[tuple[int, int, int]]:
         """For each token of a sequence, `[CLS]` and `[SEP]` left out: number of its word, first character, end."""
         encode = partial(self._backend.encode_batch, add_special_tokens=False)

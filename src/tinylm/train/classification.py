@@ -34,8 +34,6 @@ _WEIGHTS = "weights"
 """In a batch, beside the targets."""
 _BIGRAM_LR_MULTIPLIER = 5.0
 """Learning rate of bigram embeddings, as a multiple of the encoder's; docs/LOG.md, "Bigrams"."""
-_CHARACTER_LR_MULTIPLIER = 2.0
-"""That of character embeddings; docs/LOG.md, "Characters within pieces"."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +203,7 @@ class Classification(Workload):
         """The embeddings of words, bigrams and characters: a batch reads few of their rows."""
         embeddings = self.model.encoder.embeddings
         bigrams = {} if embeddings.bigrams is None else {embeddings.bigrams.table: _BIGRAM_LR_MULTIPLIER}
-        characters = {} if embeddings.characters is None else {embeddings.characters.table: _CHARACTER_LR_MULTIPLIER}
+        characters = {} if embeddings.characters is None else {embeddings.characters.table: 1.0}
         return {embeddings.word: 1.0, **bigrams, **characters}
 
 

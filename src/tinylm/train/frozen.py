@@ -26,6 +26,7 @@ from tinylm.runtime.loading import open_encoder
 from tinylm.text.splits import Examples, Task, held_out_rows
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.train.member import TRAINING
+from tinylm.train.settings import FinetuneSettings
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse strengths of the penalty, of which one is chosen."""
@@ -82,7 +83,7 @@ class FrozenHead:
             model.classifier.bias.copy_(torch.from_numpy(self.bias))
 
 
-def fit_frozen_member(folder: Path, index: int, start: Path, task: Task, *, seed: int, held_out: float) -> FrozenHead:
+def fit_frozen_member(folder: Path, index: int, start: Path, task: Task, settings: FinetuneSettings) -> FrozenHead:
     """Fit a head on a pre-trained member, and write both as a member into `folder`.
 
     Args:
@@ -90,15 +91,15 @@ def fit_frozen_member(folder: Path, index: int, start: Path, task: Task, *, seed
         index: which member; as in fine-tuning, each holds out a part of its own.
         start: the folder of the pre-trained member.
         task: what to learn; its test part is not looked at.
-        seed: of the run.
-        held_out: share of the labelled texts that the head does not see.
+        settings: of which the seed, what is held out and what is done with long texts count.
 
     Raises:
         InputError: `start` is no pre-trained member, or has a front-end.
     """
-    seed = member_seed(seed, index)
-    examples = task.train.take(np.flatnonzero(~held_out_rows(task.train, held_out, seed)))
-    head = FrozenHead.fit(open_encoder([start]).encode(examples.texts), examples, len(task.labels), seed)
+    seed = member_seed(settings.seed, index)
+    examples = task.train.take(np.flatnonzero(~held_out_rows(task.train, settings.validation_fraction, seed)))
+    vectors = open_encoder([start], long=settings.long).encode(examples.texts)
+    head = FrozenHead.fit(vectors, examples, len(task.labels), seed)
     pretrained = load_masked_language_model(start)
     model = SequenceClassifier(pretrained.config, len(task.labels))
     model.encoder = pretrained.encoder
