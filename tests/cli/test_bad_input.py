@@ -281,7 +281,7 @@ def _exported_teacher():
 
 
 @prepared
-def _too_many_pupils():
+def _too_many_students():
     """more members than the committee has"""
     _committee()
 

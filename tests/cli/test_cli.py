@@ -167,7 +167,7 @@ def test_distill_says_what_to_type_next(here, tmp_path):
     ran = call(*DISTILL, "-o", output, "--steps", "3", "--precision", "float32")
     assert ran.code == 0
     assert ran.out == f"The model is in {output}; next:\n  tinylm evaluate '{output}' labels.csv\n"
-    assert "agreement with the committee on" in ran.err
+    assert "agreement with the committee's members on" in ran.err
     following = call(*shlex.split(ran.out.splitlines()[-1])[1:])
     assert following.code == 0 and following.out.splitlines()[0].endswith(" on 12 texts")
 
@@ -272,7 +272,12 @@ def test_ctrl_c_while_distilling_saves_and_the_printed_command_ends_as_if_nothin
     assert program(*shlex.split(again)[1:]).returncode == program(*DISTILL, "-o", straight, *settings).returncode == 0
     weights = [folder / "member-0" / "model.safetensors" for folder in (stopped, straight)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
-    assert sorted(path.name for path in stopped.iterdir()) == ["committee.json", "member-0", "run.json"]
+    assert sorted(path.name for path in stopped.iterdir()) == [
+        "committee.json",
+        "member-0",
+        "ngrams.safetensors",
+        "run.json",
+    ]
 
 
 @pytest.mark.slow

@@ -2,11 +2,9 @@
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import KW_ONLY, asdict, dataclass, field, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
-
-import numpy as np
 
 from tinylm.committee.files import member_names, read_committee, write_committee
 from tinylm.core.errors import InputError
@@ -14,6 +12,7 @@ from tinylm.core.progress import Progress, Reporting, Silent
 from tinylm.core.runs import claim, read_record
 from tinylm.core.terminal import listener
 from tinylm.model.layout import read_config
+from tinylm.model.ngrams import NGRAMS
 from tinylm.runtime.artefact import ARTEFACT
 from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import load, open_checkpoint
@@ -29,9 +28,11 @@ from tinylm.steps.flags import CORPUS, DISTILLATION
 from tinylm.steps.soft_targets import SoftTargets
 from tinylm.text.corpus import Corpus, CorpusSource
 from tinylm.text.memory import Frame, corpus_source
+from tinylm.tokens.encoded import EncodedTexts
 from tinylm.tokens.encoding import tokenise
 from tinylm.tokens.loading import load_tokenizer
-from tinylm.tokens.sequences import Truncated, split_documents
+from tinylm.tokens.sequences import split_documents
+from tinylm.tokens.windows import most_windows
 from tinylm.train.settings import DistillSettings
 
 _TARGETS = "soft-targets"
@@ -41,8 +42,9 @@ _TARGETS = "soft-targets"
 class Distill:
     """Distil a committee into one member, which predicts in a fraction of the time, on text without labels.
 
-    The committee's first member goes on learning until it predicts what the committee predicts. Further members may
-    do the same, and vote as the committee does.
+    The committee's first member goes on learning until it predicts what all members predict together. Further members
+    may do the same, and vote as the committee does. A linear n-gram classifier that votes with the committee goes on
+    voting with them.
 
     Raises:
         InputError: no member is to be distilled.
@@ -106,13 +108,14 @@ class Distill:
             # Too few texts are refused before the committee predicts any.
             split_documents(len(tokens), self.settings.seed)
             soft = SoftTargets.compute(output / _TARGETS, self.model, len(committee.labels), corpus, progress)
-            sequences = Truncated(tokens, np.arange(len(tokens)), read_config(start)[0].positions)
+            length, windows = read_config(start)[0].positions, most_windows(committee.long)
+            texts = EncodedTexts.of_file(tokens, tokenizer, length, windows)
             # Only where texts are missing in the token file is the corpus tokenised again, to see which.
             targets = soft.of_readable(corpus, tokenizer) if tokens.meta.unreadable else soft.probabilities
-            distill_member(target, index, start, sequences, targets, self.settings, join_processes(), progress)
-        # What they learnt is calibrated already, and has the vote of the n-grams in it.
-        voting = replace(committee.voting, temperature=1.0, ngram_weight=0.0)
-        write_committee(output, member_names(self.members), committee.labels, voting, committee.long)
+            distill_member(target, index, start, texts, targets, self.settings, join_processes(), progress)
+        if committee.voting.ngram_weight:
+            shutil.copyfile(self.model / NGRAMS, output / NGRAMS)
+        write_committee(output, member_names(self.members), committee.labels, committee.voting, committee.long)
         shutil.rmtree(output / _TARGETS, ignore_errors=True)
         return load(output)
 

@@ -1,4 +1,6 @@
-"""Soft targets of distillation: the committee's probabilities of every text, computed once and kept on disk.
+"""Soft targets of distillation: what a committee's members say of every text, computed once and kept on disk.
+
+They are the members' vote as it is before an n-gram classifier joins it and a temperature calibrates it.
 
 They are appended to a file as they are computed, so that a run that is killed goes on where it was, and read back
 memory-mapped: memory does not grow with the number of texts.
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tinylm.committee.voting import Voting, vote
 from tinylm.core.progress import Progress
 from tinylm.runtime.loading import load
 from tinylm.runtime.pool import usable_cores
@@ -69,12 +72,14 @@ def _predict(partial: Path, model: Path, labels: int, corpus: Corpus, progress: 
     # A killed process may have left part of a chunk.
     done = partial.stat().st_size // (row * _CHUNK) * _CHUNK if partial.is_file() else 0
     committee = load(model, threads=usable_cores())
+    plain = Voting(committee.voting.vote, problem_type=committee.voting.problem_type)
     texts = islice(SeenTexts().new(corpus.documents()), done, None)
     progress.start("predicting with the committee", None, "texts")
     with partial.open("ab") as file:
         file.truncate(done * row)
         for chunk in _chunks(texts):
-            file.write(np.ascontiguousarray(committee.predict_proba(chunk), dtype=np.float32).data)
+            by_members = vote(committee.predict_batch(chunk).votes, plain)
+            file.write(np.ascontiguousarray(by_members, dtype=np.float32).data)
             file.flush()
             done += len(chunk)
             progress.update(done)

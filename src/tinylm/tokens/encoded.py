@@ -1,4 +1,4 @@
-"""Texts as sequences of ids in memory: what a classifier is trained on and classifies."""
+"""Texts as sequences of ids, in memory or in a token file: what a classifier is trained on and classifies."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinylm.tokens.sequences import Indices
+from tinylm.tokens.token_file import TokenFile
 from tinylm.tokens.windows import part, windows_for
 from tinylm.tokens.wordpiece import Tokenizer
 
@@ -23,8 +24,25 @@ class EncodedTexts:
 
     def __init__(self, texts: Sequence[str], tokenizer: Tokenizer, length: int, windows: int = 1) -> None:
         self._tokenizer, self._length = tokenizer, length
-        self._ids, offsets = tokenizer.encode(texts, max_length=windows * (length - 2))
+        ids, offsets = tokenizer.encode(texts, max_length=windows * (length - 2))
+        self._ids: npt.NDArray[np.integer] = ids
         self._part(offsets[:-1], np.diff(offsets))
+
+    @classmethod
+    def of_file(cls, tokens: TokenFile, tokenizer: Tokenizer, length: int, windows: int = 1) -> "EncodedTexts":
+        """The documents of a token file, of which no more is read than what is fetched.
+
+        Args:
+            tokens: written with that vocabulary.
+            tokenizer: the vocabulary.
+            length: ids in a sequence at most.
+            windows: sequences that a document is parted into at most.
+        """
+        texts = cls((), tokenizer, length)
+        texts._ids = tokens.ids
+        # Without the [SEP] that ends each document in the file: a sequence has its own.
+        texts._part(np.asarray(tokens.offsets[:-1]), np.minimum(np.diff(tokens.offsets) - 1, windows * (length - 2)))
+        return texts
 
     def _part(self, starts: Indices, tokens: Indices) -> None:
         self._text_starts, self._text_tokens = starts, tokens

@@ -9,9 +9,10 @@ import numpy.typing as npt
 from tinylm.core.problems import SEVERAL_LABELS
 from tinylm.core.progress import Progress
 from tinylm.model.checkpoint import load_classifier
+from tinylm.tokens.encoded import EncodedTexts
 from tinylm.tokens.loading import load_tokenizer
-from tinylm.tokens.sequences import Sequences, split_documents
-from tinylm.train.classification import Classification, ClassificationData, train_classifier
+from tinylm.tokens.sequences import split_documents
+from tinylm.train.classification import Classification, WindowedTexts, train_classifier
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.finetune import default_learning_rate
 from tinylm.train.settings import DistillSettings
@@ -23,7 +24,7 @@ def distill_member(
     folder: Path,
     index: int,
     start: Path,
-    sequences: Sequences,
+    texts: EncodedTexts,
     targets: npt.NDArray[np.float32],
     settings: DistillSettings,
     processes: DistributedContext,
@@ -37,8 +38,9 @@ def distill_member(
         folder: where the finished model goes.
         index: which member.
         start: the folder of a fine-tuned member, whose weights it starts from.
-        sequences: n of them, no two alike.
-        targets: (n, classes) probabilities that the committee gives them, possibly memory-mapped.
+        texts: n of them, no two alike.
+        targets: (n, classes) probabilities that the members of the committee give them together, possibly
+            memory-mapped.
         settings: how to train.
         processes: this process.
         progress: receives stages and messages.
@@ -51,13 +53,12 @@ def distill_member(
     model, labels = load_classifier(start)
     tokenizer = load_tokenizer(start)
     train, validation = (
-        ClassificationData(sequences, targets, part)
-        for part in split_documents(len(sequences), settings.seed, fraction=0.1)
+        WindowedTexts(texts, targets, part) for part in split_documents(len(targets), settings.seed, fraction=0.1)
     )
     settings = replace(settings, learning_rate=settings.learning_rate or default_learning_rate(model.config))
     settings = settings.ending(steps=_UPDATES)
     name = f"distilling into member {index}"
     workload = Classification(name, model.to(processes.device), tokenizer, train, validation, settings)
     compared = "micro F1 against" if model.problem_type == SEVERAL_LABELS else "agreement with"
-    measured = f"{compared} the committee on {len(validation):,} unseen texts"
+    measured = f"{compared} the committee's members on {len(validation):,} unseen texts"
     train_classifier(workload, folder, labels, measured, processes, progress)
