@@ -1,5 +1,6 @@
 """Corpora: what counts as a document, subsets, fingerprints, and the sources."""
 
+import gzip
 import itertools
 import json
 import os
@@ -7,7 +8,7 @@ import os
 import pytest
 
 from tinylm.core.errors import InputError
-from tinylm.text.corpus import open_corpus
+from tinylm.text.corpus import CorpusSource, open_corpus
 from tinylm.tokens.encoding import tokenise
 
 
@@ -149,3 +150,19 @@ def test_bad_corpora(tmp_path):
         open_corpus("")
     with pytest.raises(InputError, match="documents=0"):
         open_corpus(["a"], documents=0)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.jsonl.gz"])
+def test_corpus_of_another_encoding(tmp_path, name):
+    texts = ["café", "garçon"]
+    lines = {"a.txt": texts, "a.csv": ["text", *texts], "a.jsonl.gz": [f'{{"text": "{text}"}}' for text in texts]}
+    raw = "".join(f"{line}\n" for line in lines[name]).encode("cp1252")
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    with pytest.raises(InputError, match="not UTF-8; name what it is with --corpus-encoding, for instance --co"):
+        documents(path)
+    assert documents(path, encoding="cp1252") == documents(path, encoding="latin-1") == texts
+    prints = {open_corpus(path, encoding=encoding).fingerprint for encoding in ("cp1252", "latin-1")}
+    assert len(prints) == 2, "which characters there are depends on it"
+    with pytest.raises(InputError, match="there is no encoding 'cp9999'; give one that Python knows"):
+        CorpusSource(path, encoding="cp9999")

@@ -16,7 +16,7 @@ from tinylm.text.written import new_table
 ROWS = [("Drücker klemmt", "drück"), ("naïve, café; 5 €", "konto")]
 
 
-def read(path, encoding=None):
+def read(path, encoding="utf-8"):
     table = open_table(path, encoding)
     return table.columns(), [row for _, row in table.rows()]
 

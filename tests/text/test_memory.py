@@ -5,6 +5,7 @@ import pytest
 
 from tinylm.core.errors import InputError
 from tinylm.text.corpus import Corpus, CorpusSource
+from tinylm.text.lines import UTF_8
 from tinylm.text.memory import corpus_source, label_strings, strings, task_in_memory, task_of_frame
 
 datasets = pytest.importorskip("datasets")
@@ -50,7 +51,7 @@ def test_each_kind_of_table_is_the_same_task(frame):
     assert task_of_frame(usual, None, None).fingerprint == TASK.fingerprint
     named = frame({"note": TEXTS, "x": [1, 2, 3, 4], "kind": LABELS})
     assert task_of_frame(named, "note", "kind").fingerprint == TASK.fingerprint
-    opened = corpus_source(named, "note", None, None).open(0)
+    opened = corpus_source(named, "note", UTF_8, None, None).open(0)
     assert list(opened.documents()) == TEXTS
     assert opened.fingerprint == CorpusSource(TEXTS).open(0).fingerprint
 
@@ -132,15 +133,15 @@ def test_what_is_no_table_or_corpus_is_said_in_a_sentence():
     with pytest.raises(InputError, match="DatasetDict has the parts 'train'; give one of them"):
         task_of_frame(parts, None, None)
     with pytest.raises(InputError, match="column 'text', row 0, is int, not a string; give a string a row"):
-        corpus_source(pd.DataFrame({"text": [1, 2]}), None, None, None)
+        corpus_source(pd.DataFrame({"text": [1, 2]}), None, UTF_8, None, None)
     with pytest.raises(InputError, match="text_column='body' names a column, and the texts in memory have none"):
-        corpus_source(TEXTS, "body", None, None)
+        corpus_source(TEXTS, "body", UTF_8, None, None)
     with pytest.raises(InputError, match="texts, row 2, is missing"):
         strings(["a", "b", None], "texts")
 
 
 def test_what_is_a_corpus_already_stays_it():
     source = CorpusSource(TEXTS)
-    assert corpus_source(source, None, None, None) is source
-    assert isinstance(corpus_source("notes.txt", None, None, None).source, str)
+    assert corpus_source(source, None, UTF_8, None, None) is source
+    assert isinstance(corpus_source("notes.txt", None, UTF_8, None, None).source, str)
     assert isinstance(source.open(0), Corpus)

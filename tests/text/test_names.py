@@ -55,18 +55,7 @@ def test_task_source_records_the_data_folder_and_opens_from_its_record(shadowed,
     assert TaskSource.from_record(old, shadowed / "data").load(0).fingerprint == task.fingerprint
 
 
-def test_corpus_source_records_paths_that_hold_and_no_texts(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "notes.txt").write_text("one\ntwo\n", encoding="utf-8")
-    record = CorpusSource("notes.txt", documents=1, data_dir="data").record()
-    assert record == {
-        "source": str(tmp_path / "notes.txt"),
-        "text_column": None,
-        "documents": 1,
-        "data_dir": str(tmp_path / "data"),
-    }
-    assert CorpusSource(["a secret", "b"]).record()["source"] == "2 documents"
-    assert CorpusSource("docs:").record()["source"] == "docs:"
+def test_documents_are_drawn_of_an_open_corpus_too():
     corpus = open_corpus(["a", "b", "c"])
     assert len(list(CorpusSource(corpus, documents=2).open(1).documents())) == 2
 

@@ -11,7 +11,7 @@ from tinylm.core.errors import InputError
 from tinylm.runtime.predictions import LabelsPrediction, Prediction
 from tinylm.text.formats import open_table
 from tinylm.text.labelled import column_to_label, texts_with_rows
-from tinylm.text.lines import require_encoding
+from tinylm.text.lines import ENCODING, require_encoding
 from tinylm.text.tables import Table
 from tinylm.text.written import new_table, require_writable
 
@@ -67,7 +67,7 @@ def label_file(
     require_encoding(encoding)
     if output is not None:
         require_writable(output)
-    table = open_table(file, encoding)
+    table = open_table(file, encoding, ENCODING)
     column = column_to_label(table, text_column)
     if output is None:
         yield from ((text, prediction) for text, _, prediction in _predicted(model, table, column, [column], err))

@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from tinylm.cli.commands import out, progress
 from tinylm.core.errors import InputError
 from tinylm.core.files import new_text_file
+from tinylm.text.lines import UTF_8
 
 if TYPE_CHECKING:
     from tinylm.text.corpus import Corpus
@@ -33,12 +34,16 @@ class Reading:
 
     corpus_column: str | None = None
     """Column of the corpus's text; found by the usual names."""
+    corpus_encoding: str = UTF_8
+    """Of files of the corpus that are text, such as cp1252 or utf-16."""
     documents: int | None = None
     """How many documents to look at, drawn by seed; all by default."""
     text_column: str | None = None
     """Column of the task's text; found by the usual names."""
     label_column: str | None = None
     """Column of its labels."""
+    encoding: str = UTF_8
+    """Of files of the task that are text."""
     vocabulary: str | None = None
     """A vocabulary to use, such as bert-base-uncased, or a folder; trained on the corpus by default."""
     data_dir: str | None = None
@@ -156,12 +161,17 @@ def _read(corpus: str, task: str, reading: Reading) -> _Read:
 
     # The task is read first, so that what is wrong with it is reported at once.
     source = TaskSource(
-        task, text_column=reading.text_column, label_column=reading.label_column, data_dir=reading.data_dir
+        task,
+        text_column=reading.text_column,
+        label_column=reading.label_column,
+        encoding=reading.encoding,
+        data_dir=reading.data_dir,
     )
     texts = source.load(reading.seed).train.texts
-    opened = CorpusSource(corpus, reading.corpus_column, reading.documents, reading.data_dir).open(
-        reading.seed, progress
+    unlabelled = CorpusSource(
+        corpus, reading.corpus_column, reading.corpus_encoding, reading.documents, reading.data_dir
     )
+    opened = unlabelled.open(reading.seed, progress)
     if reading.vocabulary is None:
         tokenizer = corpus_tokenizer(opened, progress=progress)
     else:

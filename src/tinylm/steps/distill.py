@@ -27,6 +27,7 @@ from tinylm.steps.base import (
 from tinylm.steps.flags import CORPUS, DISTILLATION
 from tinylm.steps.soft_targets import SoftTargets
 from tinylm.text.corpus import Corpus, CorpusSource
+from tinylm.text.lines import UTF_8
 from tinylm.text.memory import Frame, corpus_source
 from tinylm.tokens.encoded import EncodedTexts
 from tinylm.tokens.encoding import tokenise
@@ -142,6 +143,7 @@ def distill(
     members: int = Distill.members,
     documents: int | None = None,
     text_column: str | None = None,
+    encoding: str = UTF_8,
     data_dir: str | Path | None = None,
     settings: DistillSettings | None = None,
     resume: bool = False,
@@ -157,6 +159,7 @@ def distill(
         members: how many of the committee's members are distilled into, the first ones.
         documents: how many texts to use, drawn by seed; all when None.
         text_column: the column of the text; found by the usual names when None.
+        encoding: of files that are text.
         data_dir: where data sets known by name are looked for.
         settings: how to train.
         resume: go on with what `output` holds.
@@ -168,7 +171,7 @@ def distill(
         InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
         DivergedError: the loss exploded.
     """
-    source = corpus_source(corpus, text_column, documents, data_dir)
+    source = corpus_source(corpus, text_column, encoding, documents, data_dir)
     step = Distill(
         Path(model), corpus=source, members=members, settings=changed(settings or DistillSettings(), changes)
     )

@@ -26,6 +26,7 @@ from tinylm.steps.base import (
 from tinylm.steps.flags import CORPUS, MEMBERS, NO_FLAG, PRETRAINING
 from tinylm.steps.side_by_side import run_side_by_side
 from tinylm.text.corpus import Corpus, CorpusSource
+from tinylm.text.lines import UTF_8
 from tinylm.text.memory import Frame, corpus_source
 from tinylm.tokens.encoding import tokenise
 from tinylm.tokens.loading import load_tokenizer
@@ -154,6 +155,7 @@ def pretrain(
     objectives: Sequence[Callable[..., Any]] = (),
     documents: int | None = None,
     text_column: str | None = None,
+    encoding: str = UTF_8,
     data_dir: str | Path | None = None,
     settings: PretrainSettings | None = None,
     resume: bool = False,
@@ -174,6 +176,7 @@ def pretrain(
         objectives: further objectives.
         documents: how many documents to use, drawn by seed; all when None.
         text_column: the column of the text; found by the usual names when None.
+        encoding: of files that are text.
         data_dir: where data sets and vocabularies known by name are looked for.
         settings: how to train.
         resume: go on with what `output` holds.
@@ -186,7 +189,7 @@ def pretrain(
         DivergedError: the loss exploded.
     """
     step = Pretrain(
-        corpus=corpus_source(corpus, text_column, documents, data_dir),
+        corpus=corpus_source(corpus, text_column, encoding, documents, data_dir),
         members=members,
         preset=preset if isinstance(preset, str) else ",".join(preset),
         vocabulary=None if vocabulary is None else str(vocabulary),

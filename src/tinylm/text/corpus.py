@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from cyclopts import Parameter
@@ -23,12 +23,14 @@ from tinylm.core.seeds import derive_seed, numpy_generator
 from tinylm.text.columns import text_column as find_text_column
 from tinylm.text.formats import FORMATS, is_supported, open_table
 from tinylm.text.hub import SCHEME, HubSplit, open_hub
-from tinylm.text.known import DOCS, WIKIPEDIA, WIKIPEDIA_HUB, lasting, local_folder, shadowed
+from tinylm.text.known import DOCS, WIKIPEDIA, WIKIPEDIA_HUB, local_folder, shadowed
+from tinylm.text.lines import UTF_8, require_encoding
 from tinylm.text.plain import plain_documents
 from tinylm.text.python_docs import cached_documentation
 from tinylm.text.tables import PlainText, Table
 
 _OPTION = "--corpus-column"
+_ENCODING = "--corpus-encoding"
 _EMPTY_NAME = "the corpus is an empty name; give a file, folder, glob, hf://org/name, or docs:"
 
 
@@ -67,6 +69,8 @@ class CorpusSource:
     """A file, folder, glob, `hf://org/name[/config]`, `docs:`, `wikipedia`, texts in memory, or an open corpus."""
     text_column: Annotated[str | None, Parameter(name="corpus-column")] = None
     """Column of the text; found by the usual names when None."""
+    encoding: Annotated[str, Parameter(name="corpus-encoding")] = UTF_8
+    """Of files that are text, such as cp1252 or utf-16."""
     documents: int | None = None
     """How many to keep, drawn by the seed; all when None."""
     data_dir: str | Path | None = None
@@ -74,6 +78,7 @@ class CorpusSource:
 
     def __post_init__(self) -> None:
         _check_documents(self.documents)
+        require_encoding(self.encoding)
         if self.text_column is not None and not isinstance(self.source, str | Path):
             raise InputError(f"text_column={self.text_column!r} names a column, and texts in memory have none")
         if not str(self.source):
@@ -91,29 +96,20 @@ class CorpusSource:
         if isinstance(self.source, Corpus):
             return self.source if self.documents is None else _subset(self.source, self.documents, seed)
         return open_corpus(
-            self.source, text_column=self.text_column, documents=self.documents, seed=seed, data_dir=self.data_dir
+            self.source,
+            text_column=self.text_column,
+            encoding=self.encoding,
+            documents=self.documents,
+            seed=seed,
+            data_dir=self.data_dir,
         )
-
-    def record(self) -> dict[str, Any]:
-        """The fields as JSON: paths hold from any folder, texts in memory are a name alone."""
-        if isinstance(self.source, Corpus):
-            source = self.source.name
-        elif isinstance(self.source, Path):
-            source = str(self.source.absolute())
-        else:
-            source = lasting(self.source) if isinstance(self.source, str) else _name(self.source)
-        return {
-            "source": source,
-            "text_column": self.text_column,
-            "documents": self.documents,
-            "data_dir": None if self.data_dir is None else str(Path(self.data_dir).absolute()),
-        }
 
 
 def open_corpus(
     source: str | Path | Sequence[str],
     *,
     text_column: str | None = None,
+    encoding: str = UTF_8,
     documents: int | None = None,
     seed: int = 0,
     data_dir: str | Path | None = None,
@@ -125,6 +121,7 @@ def open_corpus(
             them, read whole, a glob, `hf://org/name[/config]`, `docs:` for the documentation of the Python
             packages installed here, `wikipedia`, or a list of documents.
         text_column: the column of the text; found by the usual names when None.
+        encoding: of files that are text.
         documents: how many to keep, drawn by `seed`; all when None.
         seed: of the draw.
         data_dir: where `wikipedia/` is looked for, else in `TINYLM_DATA`, else on the hub.
@@ -139,7 +136,7 @@ def open_corpus(
         source = local_folder(WIKIPEDIA, data_dir) or WIKIPEDIA_HUB
     if isinstance(source, str) and source.startswith(SCHEME):
         return _from_hub(source, text_column, documents, seed)
-    corpus = _whole(source, text_column)
+    corpus = _whole(source, text_column, encoding)
     # A subset counts the documents anyway.
     if documents is None and next(corpus.documents(), None) is None:
         raise _no_document(corpus.name)
@@ -159,32 +156,33 @@ def _name(texts: Sequence[str]) -> str:
     return f"{len(texts)} documents"
 
 
-def _whole(source: str | Path | Sequence[str], text_column: str | None) -> Corpus:
+def _whole(source: str | Path | Sequence[str], text_column: str | None, encoding: str) -> Corpus:
     if isinstance(source, str) and source == DOCS:
         documentation = cached_documentation()
         return Corpus(DOCS, documentation.fingerprint, documentation.texts)
     if isinstance(source, str | Path):
-        return _from_files(source, text_column)
+        return _from_files(source, text_column, encoding)
     not_text = next((i for i, text in enumerate(source) if not isinstance(text, str)), None)
     if not_text is not None:
         raise InputError(f"document {not_text} of the list is {type(source[not_text]).__name__}; give strings")
     return Corpus(_name(source), _fingerprint(source), lambda: iter(source))
 
 
-def _from_files(source: str | Path, text_column: str | None) -> Corpus:
-    tables = [open_table(path) for path in find_files(source)]
+def _from_files(source: str | Path, text_column: str | None, encoding: str) -> Corpus:
+    tables = [open_table(path, encoding, _ENCODING) for path in find_files(source)]
     readers = [_reader(table, text_column) for table in tables]
 
     def read() -> Iterator[str]:
         return itertools.chain.from_iterable(reader() for reader in readers)
 
-    return Corpus(str(source), _fingerprint([*map(_file_fingerprint, tables), str(text_column)]), read)
+    facts = [*map(_file_fingerprint, tables), str(text_column), *([] if encoding == UTF_8 else [encoding])]
+    return Corpus(str(source), _fingerprint(facts), read)
 
 
 def _reader(table: Table, text_column: str | None) -> Callable[[], Iterator[str]]:
     """What streams the documents of one file; its column is looked up now, so that a wrong name is found early."""
     if isinstance(table, PlainText):
-        return partial(plain_documents, table.path)
+        return partial(plain_documents, table)
     column = find_text_column(str(table.path), table.columns(), text_column, _OPTION)
     return partial(_table_documents, table, column)
 

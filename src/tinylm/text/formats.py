@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tinylm.core.errors import InputError
-from tinylm.text.lines import COMPRESSED
+from tinylm.text.lines import COMPRESSED, UTF_8
 from tinylm.text.parquet import Parquet
 from tinylm.text.spreadsheet import Spreadsheet
 from tinylm.text.tables import Delimited, JsonLines, PlainText, Table
@@ -35,12 +35,13 @@ def is_supported(path: Path) -> bool:
     return suffix in FORMATS and not (suffix in _BINARY and path.suffix.lower() in COMPRESSED)
 
 
-def open_table(path: Path, encoding: str | None = None) -> Table:
+def open_table(path: Path, encoding: str = UTF_8, option: str | None = None) -> Table:
     """The file as a table in the format of its suffix; text formats also `.gz` or `.zst`.
 
     Args:
         path: the file.
-        encoding: what `--encoding` says of text formats; UTF-8, and not to be chosen, when None.
+        encoding: of text formats.
+        option: the flag that names another encoding, for messages; there is none when None.
 
     Raises:
         InputError: no format has that suffix.
@@ -51,4 +52,4 @@ def open_table(path: Path, encoding: str | None = None) -> Table:
             f"{path} has no format that can be read; give one of {known}, text formats also as .gz or .zst"
         )
     suffix = plain_suffix(path)
-    return FORMATS[suffix](path, suffix, encoding)
+    return FORMATS[suffix](path, suffix, encoding, option)

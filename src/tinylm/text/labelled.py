@@ -9,7 +9,7 @@ from tinylm.core.errors import InputError
 from tinylm.text import columns as usual
 from tinylm.text.formats import open_table
 from tinylm.text.hub import HubSplit
-from tinylm.text.lines import UTF_8
+from tinylm.text.lines import ENCODING, UTF_8
 from tinylm.text.row_columns import NONE, RowColumns, Time, time_of, weight_of
 from tinylm.text.several import (
     BY_ITSELF,
@@ -113,7 +113,7 @@ def read_labelled(
     """
     rows = LabelledRows(", ".join(map(str, files)), several=form.is_given)
     for path in files:
-        table = open_table(path, encoding)
+        table = open_table(path, encoding, ENCODING)
         if isinstance(table, PlainText):
             _require_no_form(path, form)
             further.require(str(path), ("text", "label"))
@@ -205,7 +205,7 @@ def read_texts(path: str | Path, text_column: str | None = None, encoding: str =
     Raises:
         InputError: the file or a row cannot be read, no such column, or a text is not a string.
     """
-    table = open_table(Path(path), encoding)
+    table = open_table(Path(path), encoding, ENCODING)
     column = column_to_label(table, text_column)
     return (text for text, _ in texts_with_rows(table, column, [column]))
 

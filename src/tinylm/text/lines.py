@@ -17,6 +17,8 @@ from tinylm.core.extras import needed
 
 COMPRESSED = (".gz", ".zst")
 UTF_8 = "utf-8"
+ENCODING = "--encoding"
+"""The flag for files of texts and labels."""
 
 _PIECE = 1 << 16
 
@@ -35,12 +37,13 @@ def require_encoding(name: str) -> None:
         ) from error
 
 
-def read_lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path, encoding: str = UTF_8, option: str | None = None) -> Iterator[tuple[int, str]]:
     r"""Stream the lines of a text file, decompressed and decoded.
 
     Args:
         path: the file, with or without a byte order mark; `.gz` and `.zst` are decompressed.
-        encoding: what `--encoding` says; UTF-8, and not to be chosen, when None.
+        encoding: of its bytes.
+        option: the flag that names another encoding; there is none when None.
 
     Yields:
         The line's number, from 1, and the line with its `\n`.
@@ -52,11 +55,11 @@ def read_lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, s
     number = 0
     try:
         with _open(path) as file:
-            if encoding is None or codecs.lookup(encoding).name == UTF_8:
+            if codecs.lookup(encoding).name == UTF_8:
                 for number, raw in enumerate(file, start=1):
-                    yield number, _decode(path, number, raw, may_choose=encoding is not None)
+                    yield number, _decode(path, number, raw, option)
             else:
-                for number, line in enumerate(_decoded(path, file, encoding), start=1):
+                for number, line in enumerate(_decoded(path, file, encoding, option), start=1):
                     yield number, line
     except EOFError as error:
         raise InputError(f"{path} is cut short after line {number}; fetch or compress it again") from error
@@ -86,20 +89,20 @@ def _open_zst(path: Path) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd")))
 
 
-def _decode(path: Path, number: int, line: bytes, *, may_choose: bool) -> str:
+def _decode(path: Path, number: int, line: bytes, option: str | None) -> str:
     try:
         return line.decode("utf-8-sig" if number == 1 else UTF_8)
     except UnicodeDecodeError as error:
         likely = "utf-16" if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "cp1252"
         remedy = (
-            f"name what it is with --encoding, for instance --encoding {likely}"
-            if may_choose
+            f"name what it is with {option}, for instance {option} {likely}"
+            if option
             else "convert the file, for instance with iconv -t UTF-8"
         )
         raise InputError(f"{path}, line {number}, byte {error.start + 1} of the line is not UTF-8; {remedy}") from error
 
 
-def _decoded(path: Path, file: BinaryIO, encoding: str) -> Iterator[str]:
+def _decoded(path: Path, file: BinaryIO, encoding: str, option: str | None) -> Iterator[str]:
     r"""The lines, each with its `\n`, of a file in any encoding, whose characters may have `\n` among their bytes."""
     decoder = codecs.getincrementaldecoder(encoding)()
     text, lines, piece = "", 0, b"first"
@@ -109,7 +112,7 @@ def _decoded(path: Path, file: BinaryIO, encoding: str) -> Iterator[str]:
             decoded = decoder.decode(piece, final=not piece)
         except UnicodeError as error:
             line = 1 + lines + text.count("\n") + _lines_before_error(encoding, before, piece)
-            raise InputError(f"{path}, line {line} is not {encoding}; name another --encoding") from error
+            raise InputError(f"{path}, line {line} is not {encoding}; name another {option}") from error
         *whole, text = (text + (decoded if lines or text else decoded.removeprefix("\ufeff"))).split("\n")
         lines += len(whole)
         yield from (f"{line}\n" for line in whole)

@@ -35,6 +35,7 @@ class Frame(Protocol):
 def corpus_source(
     corpus: "str | Path | Corpus | CorpusSource | Frame | Iterable[str]",
     text_column: str | None,
+    encoding: str,
     documents: int | None,
     data_dir: str | Path | None,
 ) -> CorpusSource:
@@ -43,6 +44,7 @@ def corpus_source(
     Args:
         corpus: what `CorpusSource` takes, and texts in memory: any iterable of them, or a table with such a column.
         text_column: of files, or of the table in memory.
+        encoding: of files that are text.
         documents: how many to keep.
         data_dir: where names are looked for.
 
@@ -52,7 +54,7 @@ def corpus_source(
     if isinstance(corpus, CorpusSource):
         return corpus
     if isinstance(corpus, str | Path | Corpus):
-        return CorpusSource(corpus, text_column, documents, data_dir)
+        return CorpusSource(corpus, text_column, encoding, documents, data_dir)
     columns = columns_of(corpus)
     if columns is not None:
         column = find_text_column("the table", columns, text_column, "text_column")
@@ -61,7 +63,7 @@ def corpus_source(
         if text_column is not None:
             raise InputError(f"text_column={text_column!r} names a column, and the texts in memory have none")
         texts = strings(corpus, "texts")  # type: ignore[arg-type]
-    return CorpusSource(texts, None, documents, data_dir)
+    return CorpusSource(texts, documents=documents, data_dir=data_dir)
 
 
 def strings(values: Iterable[Any], what: str) -> list[str]:

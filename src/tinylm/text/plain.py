@@ -2,9 +2,8 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from tinylm.text.lines import read_lines
+from tinylm.text.tables import PlainText
 
 PROBE = 1 << 16
 """Characters of a plain text file that decide how its documents are separated."""
@@ -13,14 +12,14 @@ LINES_PER_PARAGRAPH = 50
 """More lines than this between blank ones, on average, and the blank ones separate nothing."""
 
 
-def plain_documents(path: Path) -> Iterator[str]:
+def plain_documents(table: PlainText) -> Iterator[str]:
     """Documents of a plain text file: one a line, or separated by blank lines.
 
     They are separated by blank lines if the first 64 k characters have a blank line between lines of text,
     and at most 50 lines of text to each of its paragraphs: a stray blank line in a file of one document a
     line does not count. (Where every paragraph is one line, both readings agree.)
     """
-    lines = (line for _, line in read_lines(path))
+    lines = (line for _, line in table.lines())
     probe, size = [], 0
     for line in lines:
         probe.append(line)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tinylm.core.errors import InputError
-from tinylm.text.lines import read_lines
+from tinylm.text.lines import UTF_8, read_lines
 
 Row = tuple[int, dict[str, Any]]
 
@@ -29,20 +29,26 @@ class Table(ABC):
     Attributes:
         path: the file.
         suffix: of the format, without that of the compression: `.csv` for `a.csv.gz`.
-        encoding: of formats that are text; UTF-8, and not to be chosen, when None.
+        encoding: of formats that are text.
+        option: the flag that names another encoding, for messages; there is none when None.
     """
 
     unit: ClassVar[str] = "line"
     """What the number of a row counts."""
 
-    def __init__(self, path: Path, suffix: str, encoding: str | None = None) -> None:
+    def __init__(self, path: Path, suffix: str, encoding: str = UTF_8, option: str | None = None) -> None:
         self.path = path
         self.suffix = suffix
         self.encoding = encoding
+        self.option = option
 
     def place(self, number: int) -> str:
         """How a message names a row: `notes.csv, line 7` or `notes.parquet, row 7`."""
         return f"{self.path}, {self.unit} {number}"
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """The lines of a format that is text, see `read_lines`."""
+        return read_lines(self.path, self.encoding, self.option)
 
     @abstractmethod
     def columns(self) -> list[str]:
@@ -77,11 +83,11 @@ class PlainText(Table):
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:  # noqa: ARG002
         """See `Table.rows`; blank lines are rows too."""
-        return ((number, {"text": line.rstrip("\r\n")}) for number, line in read_lines(self.path, self.encoding))
+        return ((number, {"text": line.rstrip("\r\n")}) for number, line in self.lines())
 
     def fasttext_rows(self) -> Iterator[Row]:
         """Stream fastText's `__label__x text` lines as rows with `labels`, a list, and `text`; blank lines are none."""
-        for number, line in read_lines(self.path, self.encoding):
+        for number, line in self.lines():
             if not line.strip():
                 continue
             labels, text = [], line
@@ -102,7 +108,7 @@ class JsonLines(Table):
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:  # noqa: ARG002
         """See `Table.rows`; blank lines are none."""
-        for number, line in read_lines(self.path, self.encoding):
+        for number, line in self.lines():
             if not line.strip():
                 continue
             try:
@@ -132,7 +138,7 @@ class Delimited(Table):
             InputError: as `rows`.
         """
         usual = self.delimiters[self.suffix]
-        header = next((line for _, line in read_lines(self.path, self.encoding) if line.strip()), "")
+        header = next((line for _, line in self.lines() if line.strip()), "")
         return next((d for d in (usual, ";", "\t", ",") if _fields(header, d) > 1), usual)
 
     def columns(self) -> list[str]:
@@ -154,7 +160,7 @@ class Delimited(Table):
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """The records, the header first, each with the line where it begins."""
         csv.field_size_limit(max(csv.field_size_limit(), FIELD_LIMIT))
-        lines = (line for _, line in read_lines(self.path, self.encoding))
+        lines = (line for _, line in self.lines())
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         while True:
             begins = reader.line_num + 1
