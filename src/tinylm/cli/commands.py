@@ -15,6 +15,7 @@ from cyclopts import Group, Parameter
 from rich.console import Console
 
 from tinylm.cli.labelled_file import label_file, label_texts, say_not_read
+from tinylm.core.cores import usable_cores
 from tinylm.core.errors import InputError
 from tinylm.core.terminal import TerminalProgress
 from tinylm.runtime.predictions import LabelsPrediction, Prediction
@@ -148,7 +149,6 @@ def evaluate(
     from tinylm.evaluation.committees import measure_committee
     from tinylm.evaluation.examples import examples_to_evaluate
     from tinylm.runtime.loading import load
-    from tinylm.runtime.pool import usable_cores
 
     committee = load(model, threads=usable_cores())
     examples = examples_to_evaluate(model, committee.labels, task, None, committee.voting.problem_type)
@@ -222,7 +222,6 @@ def embed(
     """
     from tinylm.runtime.embedding import write_vectors
     from tinylm.runtime.loading import load_encoder
-    from tinylm.runtime.pool import usable_cores
 
     encoder = load_encoder(model, threads=usable_cores())
     texts = write_vectors(

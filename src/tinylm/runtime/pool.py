@@ -4,7 +4,6 @@ A block is computed as a whole by one process, on one thread, so that the number
 last bit. (Threads of one process wait for each other in Python, and matrices this small are no faster on two threads.)
 """
 
-import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ from itertools import chain, islice
 from multiprocessing import get_context
 from pathlib import Path
 
+from tinylm.core.cores import usable_cores
 from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import load
 from tinylm.runtime.predictions import Predictions
@@ -25,11 +25,6 @@ _WORTH_A_POOL = 32
 
 _AHEAD = 2
 """Blocks a process that are on their way at once, so that memory does not grow with the number of texts."""
-
-
-def usable_cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def predict_blocks(

@@ -14,10 +14,10 @@ from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
 from typing import TypeVar
 
+from tinylm.core.cores import usable_cores
 from tinylm.core.errors import InterruptedByUserError
 from tinylm.core.progress import Progress
 from tinylm.core.signals import stop_signals
-from tinylm.runtime.pool import usable_cores
 
 Result = TypeVar("Result")
 Job = Callable[[Progress], Result]

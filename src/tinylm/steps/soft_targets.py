@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tinylm.committee.voting import Voting, vote
+from tinylm.core.cores import usable_cores
 from tinylm.core.progress import Progress
 from tinylm.runtime.loading import load
-from tinylm.runtime.pool import usable_cores
 from tinylm.text.corpus import Corpus
 from tinylm.tokens.encoding import SeenTexts
 from tinylm.tokens.wordpiece import Tokenizer

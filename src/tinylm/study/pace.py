@@ -3,8 +3,8 @@
 import time
 from collections.abc import Mapping, Sequence
 
+from tinylm.core.cores import usable_cores
 from tinylm.core.progress import Progress
-from tinylm.runtime.pool import usable_cores
 from tinylm.steps.side_by_side import MOST
 from tinylm.study.runs.run import Run
 
