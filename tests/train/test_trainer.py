@@ -225,7 +225,7 @@ def test_a_batch_in_parts_has_the_same_gradient(pretrain, tmp_path, monkeypatch,
 
     def update(self, rate):
         found.append([p.grad.to_dense() if p.grad.is_sparse else p.grad.clone() for p in self._named.values()])
-        return 1.0
+        return torch.ones(())
 
     monkeypatch.setattr(Optimiser, "update", update)
     for parts in (1, 4):

@@ -26,6 +26,8 @@ Job = Callable[[Progress], Result]
 MOST = 4
 """Jobs at once at most: each has a PyTorch of its own, of some 300 MB."""
 
+_GPU_MEMORY = 6 * 2**30
+"""Bytes of a GPU that are free for each job: BERT-6 in batches of 128 takes no more."""
 _LOOK_EVERY = 0.2
 """Seconds between two looks at signals."""
 _LAST_WORDS = 1.0
@@ -36,6 +38,8 @@ def run_side_by_side(
     what: str, unit: str, jobs: Sequence[Job[Result]], progress: Progress, *, short: bool
 ) -> list[Result]:
     """Do all jobs, as many at once as there are cores and no more than `MOST`; one alone is done in this process.
+
+    They share a GPU where there is one, which a tiny member alone leaves idle most of the time.
 
     Ctrl-C and SIGTERM are passed on, and so is the end of the others where one fails: those in training save.
 
@@ -54,8 +58,8 @@ def run_side_by_side(
         Exception: what the first job that failed raised.
     """
     cores = usable_cores()
-    at_once = min(len(jobs), cores, MOST)
-    if short or at_once <= 1 or _shares_device():
+    at_once = min(len(jobs), cores, MOST, _most_on_gpu())
+    if short or at_once <= 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return [job(progress) for job in jobs]
     from loky import ProcessPoolExecutor
 
@@ -101,11 +105,11 @@ def _run(
     return begun
 
 
-def _shares_device() -> bool:
-    """Whether a member has a GPU, or the processes of `torchrun`, to itself."""
+def _most_on_gpu() -> int:
+    """Jobs that have room on the GPU; `MOST` where there is none."""
     import torch
 
-    return torch.cuda.is_available() or int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return torch.cuda.mem_get_info()[0] // _GPU_MEMORY if torch.cuda.is_available() else MOST
 
 
 def _work(job: Job[Result], number: int, address: str, key: bytes) -> Result:

@@ -44,6 +44,7 @@ _SCALES: dict[Scale, dict[str, Any]] = {
         "documents": 90_000,
         "tokens": None,
         "epochs": 50.0,
+        "batch_size": 128,
         "updates": None,
         "finetuning_epochs": 50.0,
     },
@@ -93,6 +94,8 @@ class Study(ABC):
     """Pre-training of a member, in tokens that it reads."""
     epochs: float | None = None
     """Pre-training of a member in passes, in place of tokens."""
+    batch_size: int | None = None
+    """Sequences of an update of pre-training; by the arm when none."""
     rates: tuple[float, ...] = (1.0, 3.0)
     """Learning rates of fine-tuning that each arm's search tries, as multiples of the default one."""
     updates: int | None = 500
@@ -186,7 +189,12 @@ class Study(ABC):
 
     def pretrained(self, arm: str, preset: str, seed: int, *, index: int = 0, **changes: Any) -> Pretrained:
         """A member; `changes` are fields of `Pretrained`."""
-        given: dict[str, Any] = {"length": self.length, "subset": Subset(self.documents), "precision": self.precision}
+        given: dict[str, Any] = {
+            "length": self.length,
+            "subset": Subset(self.documents),
+            "batch_size": self.batch_size,
+            "precision": self.precision,
+        }
         return Pretrained(self.text, arm, preset, self.width, seed=seed, index=index, **given | changes)
 
     def start(self, arm: str, preset: str, seed: int, *, index: int = 0, **changes: Any) -> Start:

@@ -57,8 +57,12 @@ class Batch:
         return (self.part(index, count) for index in range(count))
 
     def to(self, device: str) -> "Batch":
-        """The batch on a device."""
-        return self if device == "cpu" else self._each(lambda rows: rows.to(device))
+        """The batch on a device; the copy of a pinned one is not waited for."""
+        return self if device == "cpu" else self._each(lambda rows: rows.to(device, non_blocking=True))
+
+    def pinned(self) -> "Batch":
+        """The batch in memory that a GPU copies from by itself."""
+        return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return replace(

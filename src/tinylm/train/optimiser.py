@@ -61,14 +61,14 @@ class Optimiser:
             self._optimisers.append(torch.optim.SparseAdam(sparse_groups, lr=1e-3, betas=BETAS, eps=EPSILON))
             self._named |= {name: p for name, p in named.items() if id(p) in self._sparse}
 
-    def update(self, learning_rate: float) -> float:
+    def update(self, learning_rate: float) -> Tensor:
         """Clip the gradients, take a step, forget the gradients.
 
         Args:
             learning_rate: of the encoder.
 
         Returns:
-            The norm of the gradient before clipping.
+            The norm of the gradient before clipping; see `clip_gradients`.
         """
         norm = clip_gradients(list(self._named.values()), self._clip)
         for optimiser in self._optimisers:
@@ -115,11 +115,11 @@ class Optimiser:
         return state[parameter]  # type: ignore[no-any-return]
 
 
-def clip_gradients(parameters: list[nn.Parameter], largest: float) -> float:
+def clip_gradients(parameters: list[nn.Parameter], largest: float) -> Tensor:
     """Scale all gradients down so that their common norm is at most `largest`.
 
     Returns:
-        The norm before (Euclidean, over dense and sparse gradients together).
+        The norm before (Euclidean, over dense and sparse gradients together), a scalar on the gradients' device.
     """
     gradients = []
     for parameter in parameters:
@@ -131,9 +131,9 @@ def clip_gradients(parameters: list[nn.Parameter], largest: float) -> float:
         else:
             gradients.append(parameter.grad)
     if not gradients:
-        return 0.0
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
-    if norm > largest:
-        for gradient in gradients:
-            gradient.mul_(largest / norm)
-    return float(norm)
+        return torch.zeros(())
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # noqa: SLF001
+    # To ask a GPU for the norm is to wait for it; on a CPU, to scale by 1 is to read and write all gradients.
+    if norm.is_cuda or norm > largest:
+        torch._foreach_mul_(gradients, (largest / norm).clamp(max=1.0))  # noqa: SLF001
+    return norm

@@ -18,6 +18,7 @@ from tinylm.core.files import write_text
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import torch_generator
 from tinylm.core.signals import stop_signals
+from tinylm.train.batches import Batches
 from tinylm.train.clock import Clock
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.optimiser import Optimiser
@@ -61,6 +62,7 @@ class Trainer:
             head_lr_multiplier=workload.head_lr_multiplier,
         )
         self.wrapped = processes.wrap(workload.module)
+        self.batches = Batches(workload, processes.device)
         steps = settings.steps
         if settings.epochs is not None:
             steps = max(1, round(settings.epochs * workload.batches_per_epoch))
@@ -84,7 +86,7 @@ class Trainer:
             self.progress.start(self.workload.name, self.clock.steps, "updates")
         else:
             self.progress.start(self.workload.name, self.clock.budget, "s")
-        with stop_signals(interrupt_on_second=True) as stopped:
+        with stop_signals(interrupt_on_second=True) as stopped, self.batches:
             while True:
                 done = self.clock.progress(self.state.step)
                 if done * self.workload.evaluations >= self.state.evaluations or done >= 1:
@@ -106,8 +108,8 @@ class Trainer:
 
     def _update(self, done: float) -> None:
         step = self.state.step
-        batch = self.workload.batch(step)
-        sums: dict[str, float] = {}
+        batch = self.batches.take(step)
+        sums: dict[str, torch.Tensor] = {}
         mine = batch.part(self.processes.rank, self.processes.size)
         fewest = batch.groups // self.processes.size
         if fewest == 0:
@@ -126,13 +128,14 @@ class Trainer:
             # The wrapped module averages gradients over processes; the loss is a mean over the whole batch.
             torch.autograd.backward(loss * (self.processes.size / batch.predictions))
             for name, term in terms.items():
-                sums[name] = sums.get(name, 0.0) + term.item()
-        means = {name: self.processes.sum(total) / batch.predictions for name, total in sums.items()}
-        value = next(iter(means.values()))
+                sums[name] = sums.get(name, 0.0) + term.detach()
         middle = self.clock.middle(step, done)
         rate = self.peak_rate * learning_rate_factor(middle, self.settings.warmup_fraction)
-        norm = self.optimiser.update(rate) if math.isfinite(value) else math.nan
-        self._check(value, norm)
+        norm = self.optimiser.update(rate)
+        # A device is waited for once an update, and here; each wait before would leave it idle.
+        *totals, norm_before = torch.stack([*sums.values(), norm]).tolist()
+        means = {name: self.processes.sum(total) / batch.predictions for name, total in zip(sums, totals, strict=True)}
+        self._check(next(iter(means.values())), norm_before)
         self.state.step += 1
         self.state.tokens += batch.tokens
         self._log(means, rate)
