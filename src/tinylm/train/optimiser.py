@@ -132,8 +132,8 @@ def clip_gradients(parameters: list[nn.Parameter], largest: float) -> Tensor:
             gradients.append(parameter.grad)
     if not gradients:
         return torch.zeros(())
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # noqa: SLF001
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     # To ask a GPU for the norm is to wait for it; on a CPU, to scale by 1 is to read and write all gradients.
     if norm.is_cuda or norm > largest:
-        torch._foreach_mul_(gradients, (largest / norm).clamp(max=1.0))  # noqa: SLF001
+        torch._foreach_mul_(gradients, (largest / norm).clamp(max=1.0))
     return norm
