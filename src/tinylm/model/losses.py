@@ -22,7 +22,7 @@ def cross_entropy_sum(logits: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         logits: (n, vocabulary), of any floating type; overwritten by the backward pass, so of no use after it.
-        targets: (n,) ids.
+        targets: (n,) ids; on a GPU, rows of id -100 count for nothing.
     """
     if logits.is_cuda:
         return functional.cross_entropy(logits.float(), targets, reduction="sum")

@@ -38,6 +38,10 @@ class MaskedTokens(Objective):
         """Sum of the cross-entropies of the masked tokens."""
         assert isinstance(targets, Tensor)
         assert hidden.masked is not None
-        real = targets != IGNORED
-        logits = model.head(hidden.masked[real], model.encoder.embeddings.word)
-        return cross_entropy_sum(logits, targets[real])
+        states, ids = hidden.masked.flatten(0, 1), targets.flatten()
+        if not states.is_cuda:
+            # A GPU would be waited for, and would be given another shape in every batch, to leave out a few rows.
+            real = ids != IGNORED
+            states, ids = states[real], ids[real]
+        logits = model.head(states, model.encoder.embeddings.word)
+        return cross_entropy_sum(logits, ids)
