@@ -5,9 +5,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from tinylm.core.errors import InputError, InterruptedByUserError
-from tinylm.study.grid import FailedRunError, Grid, Store, UnknownResultError, run_name
+from tinylm.study.grid import FailedRunError, Grid, Store, UnknownResultError, machine, run_name
 
 
 @pytest.fixture
@@ -108,6 +109,12 @@ def test_store_keeps_facts_machine_and_date(store):
     assert (entry["facts"], entry["measured"]) == (facts, {"accuracy": 0.5})
     assert {"processor", "cores", "python"} <= entry["machine"].keys() and len(entry["when"]) == 10
     assert store.machines()[0].endswith(": 1 results")
+
+
+def test_a_gpu_is_part_of_the_machine(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H200")
+    assert machine()["gpu"] == "NVIDIA H200"
 
 
 def test_store_names_a_file_that_is_damaged(store):

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import subprocess
+import threading
 import time
 from contextlib import nullcontext
 
@@ -25,6 +26,8 @@ from tinylm.tokens.sequences import Pairs, split_documents
 from tinylm.tokens.wordpiece import SPECIAL_TOKENS
 from tinylm.train import state as state_module
 from tinylm.train import trainer as loop_module
+from tinylm.train.batch import Batch
+from tinylm.train.batches import Batches
 from tinylm.train.classification import Classification
 from tinylm.train.distributed import DistributedContext
 from tinylm.train.finetune import default_updates, finetune_member
@@ -209,6 +212,16 @@ def test_saving_between_updates_changes_nothing(pretrain, metrics, tmp_path, mon
     assert len(saved) > 15
     assert weights(tmp_path / "often") == weights(tmp_path / "seldom")
     assert metrics(tmp_path / "often") == metrics(tmp_path / "seldom")
+
+
+def test_batches_made_ahead_are_those_made_in_turn(pretrain, metrics, tmp_path, monkeypatch):
+    pretrain(tmp_path / "in-turn", steps=25)
+    monkeypatch.setattr(Batch, "pinned", lambda batch: batch)
+    monkeypatch.setattr(loop_module, "Batches", lambda workload, _: Batches(workload, "cuda"))
+    pretrain(tmp_path / "ahead", steps=25)
+    assert weights(tmp_path / "ahead") == weights(tmp_path / "in-turn")
+    assert metrics(tmp_path / "ahead") == metrics(tmp_path / "in-turn")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
 
 # Parts of a batch

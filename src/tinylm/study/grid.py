@@ -152,7 +152,7 @@ def machines_of(entries: Iterable[Facts]) -> list[str]:
 
 
 def machine() -> Facts:
-    """Processor, cores and versions."""
+    """Processor, cores, GPU and versions."""
     cpu_info = Path("/proc/cpuinfo")
     lines = cpu_info.read_text(encoding="utf-8").splitlines() if cpu_info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -166,6 +166,8 @@ def machine() -> Facts:
         import torch  # noqa: PLC0415
 
         found["instructions"] = torch.backends.cpu.get_cpu_capability()
+        if torch.cuda.is_available():
+            found["gpu"] = torch.cuda.get_device_name()
     return found
 
 
