@@ -49,6 +49,16 @@ def desk(tmp_path_factory):
         folder / "weighted.csv", [(*row, str(1 + i % 3)) for i, row in enumerate(labelled)], ("text", "label", "weight")
     )
     write_csv(folder / "rare.csv", [*labelled, ("the lift is stuck", "lift")])
+    related = [
+        {
+            "text": f"item {i} is in box {i}",
+            "label": ("what", "where")[i % 2],
+            "spans": [[5, 6]] if i % 2 else [[17, 18]],
+        }
+        for i in [*range(10)] * 4
+    ]
+    for name, some in (("relations", related), ("sentences", related[:3])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
     (folder / "tickets.jsonl").write_text(
         "".join(
             json.dumps({"text": t, "label": label, "customer": i // 4, "date": f"2024-01-{1 + i // 2:02}"}) + "\n"
@@ -74,6 +84,19 @@ def test_what_stands_under_your_data_runs_in_its_order(desk, monkeypatch):
     assert "never held out: lift" in ran["tinylm finetune base --task rare.csv -o rare"].err
     weights = json.loads(Path("printers/run.json").read_text())["settings"]["class_weight"]
     assert weights == {"printer": 5.0, "network": 0.5}
+    predicted = ran["tinylm predict relations --file sentences.jsonl --entities spans"].out.splitlines()
+    assert [line.split("\t")[2] for line in predicted[:2]] == [
+        "item 0 is in box <e1> 0 </e1>",
+        "item <e1> 1 </e1> is in box 1",
+    ]
+    unmarked = call("predict", "relations", "--file", "sentences.jsonl")
+    assert unmarked.err.startswith("warning: relations was trained on texts with entities marked; name their column")
+    assert len(unmarked.out.splitlines()) == 3
+    other = call("evaluate", "relations", "sentences.jsonl")
+    assert other.code == 2
+    assert "relations was trained on texts with entities marked; name the column of those of" in other.err
+    assert call("evaluate", "relations", "sentences.jsonl", "--entities", "spans").code == 0
+    assert call("evaluate", "relations", "relations.jsonl").code == 0
     assert "3 label(s) kept, 0 new" in ran["tinylm finetune --start-from rare --task labels.csv -o more"].err
     (table,) = blocks("YOUR_DATA.md", "toml")
     Path("settings.toml").write_text(table)

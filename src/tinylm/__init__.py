@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tinylm.steps.pretrain import Pretrain, pretrain
     from tinylm.steps.train import Train
     from tinylm.text.corpus import CorpusSource
+    from tinylm.text.entities import mark_entities
     from tinylm.text.sources import TaskSource
     from tinylm.train.settings import DistillSettings, FinetuneSettings, PretrainSettings
 
@@ -55,6 +56,7 @@ _HOMES = {
     "finetune": "tinylm.steps.finetune",
     "load": "tinylm.runtime.loading",
     "load_encoder": "tinylm.runtime.loading",
+    "mark_entities": "tinylm.text.entities",
     "pretrain": "tinylm.steps.pretrain",
 }
 
@@ -81,6 +83,7 @@ __all__ = [
     "finetune",
     "load",
     "load_encoder",
+    "mark_entities",
     "pretrain",
 ]
 

@@ -35,6 +35,9 @@ PREPARE = {
     "a time that is none": lambda: _table("yesterday", "1"),
     "numbers and dates in one column": lambda: _table("7", "1"),
     "a weight that is none": lambda: _table("2024-03-31", "heavy"),
+    "an entity beyond the text": lambda: write_csv(
+        Path("labels.csv"), [("a b", "x", "[[0, 1]]"), ("a" * 40, "y", "[[0, 900]]")], ("text", "label", "when")
+    ),
     "both names of a column taken": lambda: write_csv(
         Path("labels.csv"), [("a", "x", "y")], ("text", "label", "predicted_label")
     ),

@@ -168,6 +168,7 @@ def predict(
     file: Annotated[Path | None, Parameter(name=("--file", "-f"))] = None,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     text_column: str | None = None,
+    entities: str | None = None,
     encoding: str = UTF_8,
     json_output: _Json = False,
 ) -> None:
@@ -183,6 +184,7 @@ def predict(
         output: write the rows of the file, with label, probability and disagreement after their own columns, as .csv,
             .tsv, .jsonl, .parquet or .xlsx, instead of printing.
         text_column: column of the text; found by the usual names.
+        entities: column of the entities of a text, [[start, end], ...] in characters from 0, which are marked in it.
         encoding: of a file that is text, such as cp1252 or utf-16.
         json_output: print one JSON object a text, with its row, the probability of each label and the disagreement.
     """
@@ -191,8 +193,12 @@ def predict(
     if output is not None and (file is None or json_output):
         missing = "no --file, whose rows it would hold; name one" if file is None else "--json; give one of them"
         raise InputError(f"--output is given with {missing}")
+    if entities is not None and file is None:
+        raise InputError("--entities names a column, and there is no --file that has one; name one")
     if file is not None:
-        predicted = label_file(model, file, output, text_column, encoding, err)
+        predicted = label_file(
+            model, file, output, text_column=text_column, entities=entities, encoding=encoding, err=err
+        )
     else:
         predicted = label_texts(model, blocks(texts, err), err)
     for row, (text, prediction) in enumerate(predicted, start=1):

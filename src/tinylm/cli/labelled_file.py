@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from tinylm.core.errors import InputError
+from tinylm.core.runs import read_record
 from tinylm.runtime.predictions import LabelsPrediction, Prediction
+from tinylm.text.columns import named_column
 from tinylm.text.formats import open_table
 from tinylm.text.labelled import column_to_label, texts_with_rows
 from tinylm.text.lines import ENCODING, require_encoding
@@ -46,7 +48,14 @@ def say_not_read(committee: "Classifier", truncated: int, texts: int, err: Conso
 
 
 def label_file(
-    model: Path, file: Path, output: Path | None, text_column: str | None, encoding: str, err: Console
+    model: Path,
+    file: Path,
+    output: Path | None,
+    *,
+    text_column: str | None,
+    entities: str | None,
+    encoding: str,
+    err: Console,
 ) -> "Iterator[tuple[str, Prediction | LabelsPrediction]]":
     """Label the texts of a file.
 
@@ -55,6 +64,7 @@ def label_file(
         file: the texts.
         output: the table to write; nothing is yielded then.
         text_column: found by the usual names when None.
+        entities: column of the entities that are marked in the text.
         encoding: of a file that is text.
         err: receives what was written, and how many texts are not read whole.
 
@@ -65,15 +75,22 @@ def label_file(
         InputError: the file cannot be read, or the table cannot be written.
     """
     require_encoding(encoding)
+    if entities is None and read_record(model).get("task_source", {}).get("entities"):
+        err.print(f"warning: {model} was trained on texts with entities marked; name their column with --entities")
     if output is not None:
         require_writable(output)
     table = open_table(file, encoding, ENCODING)
     column = column_to_label(table, text_column)
+    if entities is not None:
+        named_column(str(file), table.columns(), entities, "--entities")
     if output is None:
-        yield from ((text, prediction) for text, _, prediction in _predicted(model, table, column, [column], err))
+        columns = [column] if entities is None else [column, entities]
+        predicted = _predicted(model, texts_with_rows(table, column, columns, entities), err)
+        yield from ((text, prediction) for text, _, prediction in predicted)
         return
     names = _names(table)
-    rows = (_labelled(record, names, p) for _, record, p in _predicted(model, table, column, None, err))
+    predicted = _predicted(model, texts_with_rows(table, column, None, entities), err)
+    rows = (_labelled(record, names, prediction) for _, record, prediction in predicted)
     count = 0
     with new_table(output, [*table.columns(), *names], table) as write:
         while block := list(islice(rows, 1000)):
@@ -85,9 +102,9 @@ def label_file(
 
 
 def _predicted(
-    model: Path, table: Table, column: str, columns: Sequence[str] | None, err: Console
+    model: Path, rows: Iterator[tuple[str, dict[str, Any]]], err: Console
 ) -> "Iterator[tuple[str, dict[str, Any], Prediction | LabelsPrediction]]":
-    """Texts with their rows and predictions."""
+    """Texts with their rows, each with its prediction."""
     from tinylm.runtime.loading import load
     from tinylm.runtime.pool import BLOCK, predict_blocks
 
@@ -95,7 +112,6 @@ def _predicted(
     read: list[list[tuple[str, dict[str, Any]]]] = []
 
     def texts() -> Iterator[list[str]]:
-        rows = texts_with_rows(table, column, columns)
         while block := list(islice(rows, BLOCK)):
             read.append(block)
             yield [text for text, _ in block]

@@ -53,6 +53,11 @@ def examples_to_evaluate(
         moved = _moved_task(record, source, data_dir)
         if moved is not None:
             return relabelled(moved.test, moved.labels, labels, problem_type)
+        if recorded_source(record).entities is not None and source.entities is None:
+            raise InputError(
+                f"{model} was trained on texts with entities marked; name the column of those of {source.source} with "
+                "--entities"
+            )
     return whole_or_part(source, labels, data_dir, lambda task: task.test, problem_type)
 
 
@@ -67,7 +72,9 @@ def whole_or_part(
     if source.test is None and not is_name(source.source) and Path(source.source).is_file():
         form = LabelForm.of(source.label_separator, source.label_columns)
         columns = source.text_column, source.label_column, source.encoding
-        return load_examples(source.source, labels, *columns, form=form, problem_type=problem_type)
+        return load_examples(
+            source.source, labels, *columns, entities=source.entities, form=form, problem_type=problem_type
+        )
     task = (source if data_dir is None else replace(source, data_dir=str(data_dir))).load(0)
     return relabelled(part(task), task.labels, labels, problem_type)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tinylm.core.errors import InputError
 from tinylm.text import columns as usual
+from tinylm.text.entities import mark_entities_of_cell
 from tinylm.text.formats import open_table
 from tinylm.text.hub import HubSplit
 from tinylm.text.lines import ENCODING, UTF_8
@@ -73,10 +74,10 @@ class LabelledRows:
             raise InputError(self.unlabelled)
 
     def add_columns(self, record: dict[str, Any], columns: RowColumns, place: str) -> None:
-        """What the row that was added last says beside its text and label.
+        """What the row that was added last says beside its text and label; entities are marked in its text.
 
         Raises:
-            InputError: a weight or a time that is none.
+            InputError: a weight, a time or entities that are none.
         """
         if columns.group is not None:
             value = _value(record, columns.group, place)
@@ -87,6 +88,10 @@ class LabelledRows:
             self.weights.append(weight_of(_value(record, columns.weight, place), columns.weight, place))
         if columns.time is not None:
             self.times.append(time_of(_value(record, columns.time, place), columns.time, place))
+        if columns.entities is not None:
+            # The group stays the text without marks: rows of one text with other entities must not be parted.
+            value = _value(record, columns.entities, place)
+            self.texts[-1] = mark_entities_of_cell(self.texts[-1], value, columns.entities, place)
 
 
 def read_labelled(
@@ -222,7 +227,7 @@ def column_to_label(table: Table, requested: str | None) -> str:
 
 
 def texts_with_rows(
-    table: Table, column: str, columns: Sequence[str] | None = None
+    table: Table, column: str, columns: Sequence[str] | None = None, entities: str | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Stream the texts of a table, each with its row.
 
@@ -230,12 +235,17 @@ def texts_with_rows(
         table: the file.
         column: of the text.
         columns: those of the row that are needed; all when None.
+        entities: of the entities that are marked in the text; see `mark_entities`.
 
     Raises:
-        InputError: a row cannot be read, or a text is not a string.
+        InputError: a row cannot be read, a text is not a string, or entities that are none.
     """
     for number, record in table.rows(columns):
-        yield _string(record, column, table.place(number)), record
+        place = table.place(number)
+        text = _string(record, column, place)
+        if entities is not None:
+            text = mark_entities_of_cell(text, _value(record, entities, place), entities, place)
+        yield text, record
 
 
 def _some(rows: LabelledRows) -> LabelledRows:

@@ -31,7 +31,7 @@ def read_parts(
         text: the column of the text; found by the usual names when None.
         label: the column of the label, likewise.
         data_dir: where names are looked for, else in `TINYLM_DATA`, else on the hub.
-        further: other columns that are read of training rows.
+        further: other columns that are read of training rows, of which those of entities are read of test rows too.
         encoding: of files that are text.
         form: how several labels a text are written.
     """
@@ -64,7 +64,7 @@ def _read_hub(name: str, text: str | None, label: str | None, further: RowColumn
         raise InputError(f"{name} has no split `train`; give a data set that has one, or local files")
     return (
         labelled_from_hub(train, text, label, further, form),
-        None if test is None else labelled_from_hub(test, text, label, form=form),
+        None if test is None else labelled_from_hub(test, text, label, further.of_test_rows, form),
     )
 
 
@@ -80,5 +80,5 @@ def _read_folder(
         raise InputError(f"{folder} has no train.csv, .tsv, .jsonl, .parquet or .txt; name the file that is to be read")
     return (
         read_labelled(parts["train"], text, label, further, encoding, form),
-        read_labelled(parts["test"], text, label, encoding=encoding, form=form) if parts["test"] else None,
+        read_labelled(parts["test"], text, label, further.of_test_rows, encoding, form) if parts["test"] else None,
     )

@@ -1,4 +1,4 @@
-"""What a row says beside its text and label: which rows belong together, how much it counts, and when it was."""
+"""What a row says beside its text and label: how much it counts, when it was, which rows belong to it, its entities."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,11 +23,18 @@ class RowColumns:
     """How much a row counts in training."""
     time: str | None = None
     """When it was: numbers, or dates by ISO 8601."""
+    entities: str | None = None
+    """Where its entities stand in the text; see `mark_entities`."""
 
     @property
     def named(self) -> list[str]:
         """Those that are to be read."""
-        return [name for name in (self.group, self.weight, self.time) if name is not None]
+        return [name for name in (self.group, self.weight, self.time, self.entities) if name is not None]
+
+    @property
+    def of_test_rows(self) -> "RowColumns":
+        """Those that are read of the rows of a test part too."""
+        return RowColumns(entities=self.entities)
 
     def require(self, source: str, columns: Sequence[str]) -> None:
         """Refuse a table that lacks one of them.
@@ -43,6 +50,7 @@ class RowColumns:
             (self.group, "--group-column"),
             (self.weight, "--weight-column"),
             (self.time, "--time-column"),
+            (self.entities, "--entities"),
         ):
             if name is not None:
                 named_column(source, columns, name, option)

@@ -14,7 +14,7 @@ from tinylm.text.labelled import LabelledRows, read_labelled
 from tinylm.text.lines import UTF_8, require_encoding
 from tinylm.text.parts import read_parts
 from tinylm.text.rare import Rare
-from tinylm.text.row_columns import NONE, RowColumns, require_comparable
+from tinylm.text.row_columns import RowColumns, require_comparable
 from tinylm.text.several import BY_ITSELF, LabelForm
 from tinylm.text.splits import (
     Examples,
@@ -32,6 +32,7 @@ def load_task(
     group_column: str | None = None,
     weight_column: str | None = None,
     time_column: str | None = None,
+    entities: str | None = None,
     encoding: str = UTF_8,
     rare: Rare = "keep",
     label_separator: str | None = None,
@@ -54,6 +55,8 @@ def load_task(
         group_column: rows with the same value in it come from one source, and stay on one side of every split.
         weight_column: how much each row counts in training; all alike when None.
         time_column: numbers, or dates by ISO 8601; the latest fifth of the rows is the test part.
+        entities: a column that says where entities stand in the text, `[[start, end], ...]` in characters from 0, also
+            as JSON; they are marked as `mark_entities` does.
         encoding: of files that are text.
         rare: what becomes of a label with one training row: `keep` learns it and holds nothing of it out, `drop`
             leaves it out, `error` refuses it.
@@ -78,11 +81,11 @@ def load_task(
         train_per_label = known.train_per_label if train_per_label is None else train_per_label
         test_per_label = known.test_per_label if test_per_label is None else test_per_label
     _check_sample(train_per_label, test_per_label)
-    further = RowColumns(group_column, weight_column, time_column)
+    further = RowColumns(group_column, weight_column, time_column, entities)
     form = LabelForm.of(label_separator, label_columns)
     train_rows, test_rows = read_parts(source, text_column, label_column, data_dir, further, encoding, form)
     if test is not None:
-        test_rows = read_labelled([Path(test)], text_column, label_column, encoding=encoding, form=form)
+        test_rows = read_labelled([Path(test)], text_column, label_column, further.of_test_rows, encoding, form)
     _require_all(train_rows, form)
     if time_column is not None and test_rows is not None:
         raise InputError(
@@ -123,6 +126,8 @@ class TaskSource:
     """Numbers: how much each row counts in training."""
     time_column: str | None = None
     """Dates, such as 2024-03-31, or numbers: the latest fifth of the rows is the test part."""
+    entities: str | None = None
+    """A column of the entities of a text, [[start, end], ...] in characters from 0, which are marked in it."""
     encoding: str = UTF_8
     """Of files that are text, such as cp1252 or utf-16."""
     rare: Rare = "keep"
@@ -178,6 +183,7 @@ def load_examples(
     label_column: str | None = None,
     encoding: str = UTF_8,
     *,
+    entities: str | None = None,
     form: LabelForm = BY_ITSELF,
     problem_type: ProblemType = ONE_LABEL,
 ) -> Examples:
@@ -189,6 +195,7 @@ def load_examples(
         text_column: found by the usual names when None.
         label_column: found by the usual names when None.
         encoding: of files that are text.
+        entities: column of the entities that are marked in the text.
         form: how several labels a text are written.
         problem_type: of the model.
 
@@ -196,7 +203,9 @@ def load_examples(
         InputError: a malformed row, a label that is not one of `labels`, or several labels a text where the model gives
             one.
     """
-    rows, _ = read_parts(as_written(source), text_column, label_column, None, NONE, encoding, form)
+    rows, _ = read_parts(
+        as_written(source), text_column, label_column, None, RowColumns(entities=entities), encoding, form
+    )
     if rows.several and problem_type != SEVERAL_LABELS:
         raise InputError(f"{rows.source} has several labels a text, and the model gives one; give one label a text")
     position = {label: index for index, label in enumerate(labels)}
