@@ -31,7 +31,7 @@ from tinylm.train.workload import Workload
 _DOCUMENTS, _TEXTS = 512, 128
 _UPDATES = 2
 _SMALL_BATCH = 32
-"""Sequences of the calibration's batches, so that it stays short; time is taken to be in proportion."""
+"""Sequences of the calibration's batches on a CPU, so that it stays short; time is taken to be in proportion."""
 _EVALUATIONS = 9 * 512
 """Sequences that a pre-training validates on: those of 8 validations and the first, held out and trained on."""
 _STUDENT_UPDATES = 3000
@@ -95,7 +95,9 @@ def _pretraining_pace(run: Pretrained, lab: Lab) -> tuple[float, float]:
         shape, tokenizer, whole = run.shape(lab), lab.tokenizer(run.text), lab.tokens(run.text)
         tokens = take_documents(whole, np.arange(min(_DOCUMENTS, len(whole))))
         given = run.settings(lab)
-        batch = min(given.batch_size, _SMALL_BATCH)
+        # A GPU takes as long for a small batch as for a large one.
+        on_cpu = join_processes().device == "cpu"
+        batch = min(given.batch_size, _SMALL_BATCH) if on_cpu else given.batch_size
         settings = replace(given, batch_size=batch, steps=_UPDATES)
         data = view(settings, tokens, np.arange(len(tokens)), shape.positions)
         model = MaskedLanguageModel(shape)
