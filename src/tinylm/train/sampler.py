@@ -24,7 +24,8 @@ class LengthGroupedSampler:
         self._seed = seed
         self._batch_size = batch_size
         self.batches_per_epoch = -(-len(lengths) // batch_size)
-        self._epoch = lru_cache(maxsize=1)(self._make_epoch)
+        # Batches that are made ahead may be of the next epoch.
+        self._epoch = lru_cache(maxsize=2)(self._make_epoch)
 
     def batch(self, step: int) -> np.ndarray:
         """Indices of the sequences that update `step` sees."""
