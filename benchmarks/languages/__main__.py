@@ -17,19 +17,18 @@ import json
 import tempfile
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tinylm
-from tinylm.core.files import write_json
+from benchmarks.results import add_results, measure_once
 from tinylm.text.corpus import open_corpus
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.vocabulary import train_tokenizer
 from tinylm.tokens.wordpiece import Tokenizer
-
-RESULTS = Path("runs/benchmarks/languages.json")
 
 Rows = list[tuple[str, str]]
 
@@ -139,16 +138,12 @@ def main() -> None:
         "--finetune-steps", type=int, help="updates of fine-tuning, without a search, which takes longest"
     )
     parser.add_argument("--rows", type=int, default=5000, help="training rows, and test rows, at most")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    add_results(parser, "languages")
     arguments = parser.parse_args()
-    results: dict[str, Any] = json.loads(arguments.results.read_text()) if arguments.results.is_file() else {}
+    measure = _MODES[arguments.mode]
     for task in arguments.tasks.split(","):
         key = f"{arguments.mode} {arguments.name} {task}"
-        if key not in results:
-            results[key] = _MODES[arguments.mode](arguments.data, task, arguments)
-            arguments.results.parent.mkdir(parents=True, exist_ok=True)
-            write_json(arguments.results, results)
-        print(key, results[key], flush=True)
+        measure_once(arguments.results, key, partial(measure, arguments.data, task, arguments))
 
 
 if __name__ == "__main__":

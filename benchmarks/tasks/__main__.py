@@ -1,0 +1,131 @@
+"""Tasks of many kinds, with default settings, beside tf-idf with a linear SVM and fastText.
+
+    tinylm pretrain --corpus wikipedia --members 2 --budget 12m -o runs/base
+    python -m benchmarks.tasks members --base runs/base --data ../shared/data --tasks customer-opinions,ag_news
+    python -m benchmarks.tasks rivals --data ../shared/data --tasks customer-opinions --per-label 20 --seeds 0,1,2
+
+A task is a folder of `DATA/tasks` with `train.jsonl.gz` and `test.jsonl.gz`, or the name of a data set. With
+`--per-label` so many training rows of each label are drawn by the seed; without it there are all of them, and of a
+named data set the paper's number. Rivals learn the same rows: tf-idf chooses its features and C by cross-validation on
+them, fastText has the first learning rate at which it stays finite. Each result is added to `--results` at once, and
+what is there already is not measured again, so that an interrupted run goes on. `show` prints what is there, a row a
+task, and measures nothing.
+"""
+
+import argparse
+import json
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import tinylm
+from benchmarks.results import add_results, measure_once
+from tinylm.core.errors import TinyLMError
+from tinylm.text.known import DATA_SETS
+from tinylm.text.sources import load_task
+from tinylm.text.splits import Task
+
+_TEST_ROWS = 4000
+
+
+def _load(arguments: argparse.Namespace, name: str, seed: int) -> Task:
+    source = name if name in DATA_SETS else arguments.data / "tasks" / name
+    return load_task(source, data_dir=arguments.data, train_per_label=arguments.per_label, seed=seed)
+
+
+def _tested(task: Task) -> npt.NDArray[np.int64]:
+    """Rows of the test part, 4,000 at most, the same ones whatever the seed."""
+    return np.random.default_rng(0).permutation(len(task.test))[:_TEST_ROWS]
+
+
+def _accuracy(predicted: npt.NDArray[np.integer], task: Task) -> float:
+    return round(100 * float(np.mean(predicted == task.test.labels[_tested(task)])), 2)
+
+
+def _members(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
+    task = _load(arguments, name, seed)
+    output = arguments.models / _key(arguments, "members", name, seed).replace(" ", "-")
+    started = time.perf_counter()
+    model = tinylm.finetune(arguments.base, task, output=output, seed=seed, resume=output.is_dir(), progress=None)
+    seconds = time.perf_counter() - started
+    predictions = model.predict([task.test.texts[row] for row in _tested(task)])
+    accuracy = _accuracy(np.array([task.labels.index(label) for label in predictions]), task)
+    return {"labels": len(task.train), "classes": len(task.labels), "accuracy": accuracy, "seconds": round(seconds, 1)}
+
+
+def _rivals(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
+    from tinylm.study.baselines.fast_text import fit_fasttext, predict_fasttext  # noqa: PLC0415
+    from tinylm.study.baselines.tfidf import tfidf_svm  # noqa: PLC0415
+
+    task = _load(arguments, name, seed)
+    texts = [task.test.texts[row] for row in _tested(task)]
+    found = {"tf-idf": _accuracy(tfidf_svm(task.train.texts, task.train.labels.tolist(), texts, seed), task)}
+    try:
+        found["fastText"] = _accuracy(predict_fasttext(fit_fasttext(task, seed), texts), task)
+    except TinyLMError as error:
+        print(error)
+    return found
+
+
+def _key(arguments: argparse.Namespace, mode: str, name: str, seed: int) -> str:
+    number = "all" if arguments.per_label is None else arguments.per_label
+    version = f" {arguments.name}" if mode == "members" else ""
+    return f"{mode}{version} {name} {number} {seed}"
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    """A row of Markdown a task and number of labels: the mean over seeds of each classifier, and how many there are."""
+    columns = defaultdict[tuple[str, str], dict[str, list[float]]](lambda: defaultdict(list))
+    for key, found in json.loads(arguments.results.read_text()).items():
+        read = re.fullmatch(r"(?:members (?P<name>\S+)|rivals) (?P<task>\S+) (?P<labels>\S+) \d+", key)
+        assert read is not None
+        rows = columns[read["labels"], read["task"]]
+        for rival in ("tf-idf", "fastText"):
+            if rival in found:
+                rows[rival].append(found[rival])
+        if read["name"]:
+            rows[read["name"]].append(found["accuracy"])
+    names = sorted({name for rows in columns.values() for name in rows})
+    print(f"| labels a class | task | {' | '.join(names)} |\n|---|---|{'--:|' * len(names)}")
+    for (labels, task), rows in sorted(columns.items()):
+        cells = (f"{np.mean(rows[name]):.1f} ({len(rows[name])})" if name in rows else "-" for name in names)
+        print(f"| {labels} | {task} | {' | '.join(cells)} |")
+
+
+_MODES: dict[str, Callable[[argparse.Namespace, str, int], dict[str, Any]]] = {"members": _members, "rivals": _rivals}
+
+
+def main() -> None:
+    """Measure what is not in the results yet, seed by seed and task by task."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", choices=[*_MODES, "show"])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of data sets [%(default)s]")
+    parser.add_argument("--tasks", default="", help="names, with commas between them")
+    parser.add_argument("--base", type=Path, help="folder of pre-trained members")
+    parser.add_argument("--name", default="now", help="of this version of the package [%(default)s]")
+    parser.add_argument("--per-label", type=int, help="training rows of each label; all by default")
+    parser.add_argument("--seeds", default="0", help="with commas between them [%(default)s]")
+    parser.add_argument("--models", type=Path, default=Path("runs/benchmarks/tasks"), help="where models are written")
+    add_results(parser, "tasks")
+    arguments = parser.parse_args()
+    if arguments.mode == "show":
+        _show(arguments)
+        return
+    if arguments.mode == "members" and arguments.base is None:
+        parser.error("members are fine-tuned from a base; give its folder with --base")
+    measure = _MODES[arguments.mode]
+    for seed in map(int, arguments.seeds.split(",")):
+        for name in filter(None, arguments.tasks.split(",")):
+            key = _key(arguments, arguments.mode, name, seed)
+            measure_once(arguments.results, key, partial(measure, arguments, name, seed))
+
+
+if __name__ == "__main__":
+    main()
