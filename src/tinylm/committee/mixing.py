@@ -19,8 +19,8 @@ from tinylm.core.problems import SEVERAL_LABELS
 _STANDARD_ERRORS = 2.0
 """By how many a mix has to be better than the default one: the best of 35 is better than it by one of chance alone."""
 
-_NGRAM_STANDARD_ERRORS = 1.0
-"""By how many the best of 7 shares of n-grams has to be better than a smaller one, none included, to be taken."""
+_NGRAM_STANDARD_ERRORS = 0.5
+"""By how many n-grams have to lower the cross-entropy to vote at all; docs/LOG.md, "The share of n-grams again"."""
 
 _FEWEST = 30
 """Labels below which nothing is chosen or calibrated."""
@@ -240,7 +240,7 @@ def _choose_vote(
     how: Vote,
     ngram_scores: npt.NDArray[np.floating] | None,
 ) -> tuple[float, NgramVote | None]:
-    """Temperature of the vote, and the n-gram classifier with the smallest share that may be the best; or None."""
+    """Temperature of the vote, and the n-gram classifier with the share of the lowest cross-entropy; or None."""
     alone = held_out.calibrated(vote(votes, Voting(how)))
     if ngram_scores is None:
         return alone[1], None
@@ -250,10 +250,8 @@ def _choose_vote(
     found = {0.0: alone}
     for weight in _NGRAM_WEIGHTS[1:]:
         found[weight] = held_out.calibrated(vote(votes, Voting(how, ngram_weight=weight), probabilities[best]))
-    lowest = min((losses for losses, _ in found.values()), key=held_out.mean)
-    # The smallest that may be as good: the members will be better than these candidates, which saw fewer labels.
-    weight = next(w for w in found if not held_out.is_clear(found[w][0] - lowest, _NGRAM_STANDARD_ERRORS))
-    if not weight:
+    weight = min(found, key=lambda weight: held_out.mean(found[weight][0]))
+    if not held_out.is_clear(alone[0] - found[weight][0], _NGRAM_STANDARD_ERRORS):
         return alone[1], None
     return found[weight][1], _vote_of(NGRAM_FITS[best], fitted[best], weight)
 
