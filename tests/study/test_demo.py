@@ -30,7 +30,7 @@ def shown(tmp_path_factory):
 def test_demo_prints_the_comparison_and_what_to_type_next(shown):
     _, ran = shown
     assert ran.code == 0, ran.err
-    for row in ("tf-idf + linear SVM", "from scratch, committee of 3", "pre-trained, committee of 3"):
+    for row in ("tf-idf + linear SVM", "from scratch, committee of 2", "pre-trained, committee of 2"):
         assert row in ran.out
     assert "demo/report.html" in ran.out and "tinylm predict demo '" in ran.out
 

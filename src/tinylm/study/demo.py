@@ -33,12 +33,12 @@ from tinylm.train.trainer import METRICS
 
 REPORT = "report.html"
 LABELS = "labels"
-_MEMBERS = 3
-_BUDGET = "60s"
+_MEMBERS = 2
+_BUDGET = "2m"
 
 
 def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[ResultRow], list[NextStep]]:
-    """Pre-train three members, fine-tune them, compare, and write a model folder with report and labels in it.
+    """Pre-train two members side by side, fine-tune them, compare, and write a model folder with report and labels in it.
 
     Args:
         output: folder to write.
