@@ -1,4 +1,4 @@
-"""The whole job in five minutes, offline: which library does a text document?
+"""The whole job in minutes, offline: which library does a text document?
 
 The corpus is the documentation of the Python packages on this machine. The task's texts are not in it, and the
 names of the libraries are masked in them.
