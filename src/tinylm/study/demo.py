@@ -38,7 +38,7 @@ _BUDGET = "2m"
 
 
 def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[ResultRow], list[NextStep]]:
-    """Pre-train two members side by side, fine-tune them, compare, and write a model folder with report and labels in it.
+    """Pre-train two members, fine-tune them, compare, and write a model folder with report and labels in it.
 
     Args:
         output: folder to write.
