@@ -79,14 +79,14 @@ def test_tfidf_names_a_missing_extra(monkeypatch):
 
 
 @pytest.mark.skipif(not AG_NEWS.exists(), reason=f"AG News is not in {AG_NEWS}")
-def test_tfidf_on_ag_news_with_a_thousand_texts_a_label():
+def test_tfidf_on_ag_news_with_250_texts_a_label():
     from pyarrow import parquet
 
     train, test = (parquet.read_table(AG_NEWS / f"{split}.parquet") for split in ("train", "test"))
     texts, labels = train["text"].to_pylist(), train["label"].to_numpy()
     generator = np.random.default_rng(0)
     chosen = np.concatenate(
-        [generator.choice(np.flatnonzero(labels == label), 1000, replace=False) for label in range(4)]
+        [generator.choice(np.flatnonzero(labels == label), 250, replace=False) for label in range(4)]
     )
     predicted = tfidf_svm([texts[i] for i in chosen], labels[chosen], test["text"].to_pylist())
-    assert np.mean(predicted == test["label"].to_numpy()) > 0.86
+    assert np.mean(predicted == test["label"].to_numpy()) > 0.82
