@@ -15,13 +15,11 @@ def add_results(parser: argparse.ArgumentParser, subject: str) -> None:
     parser.add_argument("--results", type=Path, default=default, help="where they are kept [%(default)s]")
 
 
-def measure_once(path: Path, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What the file has under `key`; where it has nothing, measure and add it at once. Either way it is printed."""
+def measure_once(path: Path, key: str, measure: Callable[[], dict[str, Any]]) -> None:
+    """Print what the file has under `key`; where it has nothing, measure and add it at once."""
     results: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     if key not in results:
         results[key] = measure()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, results)
     print(key, results[key], flush=True)
-    found: dict[str, Any] = results[key]
-    return found

@@ -18,16 +18,17 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 import tinylm
 from benchmarks.results import add_results, measure_once
 from tinylm.core.errors import TinyLMError
+from tinylm.evaluation.committees import evaluate_committee
 from tinylm.text.known import DATA_SETS
 from tinylm.text.sources import load_task
 from tinylm.text.splits import Task
@@ -36,17 +37,15 @@ _TEST_ROWS = 4000
 
 
 def _load(arguments: argparse.Namespace, name: str, seed: int) -> Task:
+    """The task, of whose test part 4,000 rows are left at most, the same ones whatever the seed."""
     source = name if name in DATA_SETS else arguments.data / "tasks" / name
-    return load_task(source, data_dir=arguments.data, train_per_label=arguments.per_label, seed=seed)
+    task = load_task(source, data_dir=arguments.data, train_per_label=arguments.per_label, seed=seed)
+    tested = np.random.default_rng(0).permutation(len(task.test))[:_TEST_ROWS]
+    return replace(task, test=task.test.take(tested))
 
 
-def _tested(task: Task) -> npt.NDArray[np.int64]:
-    """Rows of the test part, 4,000 at most, the same ones whatever the seed."""
-    return np.random.default_rng(0).permutation(len(task.test))[:_TEST_ROWS]
-
-
-def _accuracy(predicted: npt.NDArray[np.integer], task: Task) -> float:
-    return round(100 * float(np.mean(predicted == task.test.labels[_tested(task)])), 2)
+def _per_cent(accuracy: float) -> float:
+    return round(100 * accuracy, 2)
 
 
 def _members(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
@@ -54,21 +53,20 @@ def _members(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, A
     output = arguments.models / _key(arguments, "members", name, seed).replace(" ", "-")
     started = time.perf_counter()
     model = tinylm.finetune(arguments.base, task, output=output, seed=seed, resume=output.is_dir(), progress=None)
-    seconds = time.perf_counter() - started
-    predictions = model.predict([task.test.texts[row] for row in _tested(task)])
-    accuracy = _accuracy(np.array([task.labels.index(label) for label in predictions]), task)
-    return {"labels": len(task.train), "classes": len(task.labels), "accuracy": accuracy, "seconds": round(seconds, 1)}
+    seconds = round(time.perf_counter() - started, 1)
+    accuracy = _per_cent(evaluate_committee(model, task.test).committee.accuracy)
+    return {"labels": len(task.train), "classes": len(task.labels), "accuracy": accuracy, "seconds": seconds}
 
 
 def _rivals(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
-    from tinylm.study.baselines.fast_text import fit_fasttext, predict_fasttext  # noqa: PLC0415
+    from tinylm.study.baselines.fast_text import fasttext_classes  # noqa: PLC0415
     from tinylm.study.baselines.tfidf import tfidf_svm  # noqa: PLC0415
 
     task = _load(arguments, name, seed)
-    texts = [task.test.texts[row] for row in _tested(task)]
-    found = {"tf-idf": _accuracy(tfidf_svm(task.train.texts, task.train.labels.tolist(), texts, seed), task)}
+    predicted = tfidf_svm(task.train.texts, task.train.labels.tolist(), task.test.texts, seed)
+    found = {"tf-idf": _per_cent(float(np.mean(predicted == task.test.labels)))}
     try:
-        found["fastText"] = _accuracy(predict_fasttext(fit_fasttext(task, seed), texts), task)
+        found["fastText"] = _per_cent(float(np.mean(fasttext_classes(task, seed) == task.test.labels)))
     except TinyLMError as error:
         print(error)
     return found

@@ -46,7 +46,7 @@ _Limits = Annotated[Limits | None, Parameter(name="*", group=Group("Limits", sor
 def demo(output: _Output = Path("demo"), *, resume: bool = False) -> None:
     """Show the whole job in minutes, offline, on the documentation of this machine's Python packages.
 
-    Pre-trains three small members on docstrings, fine-tunes them to tell which library a text documents, lets
+    Pre-trains two small members on docstrings, fine-tunes them to tell which library a text documents, lets
     them vote, and compares. Leaves a model folder and report.html.
 
     Args:
