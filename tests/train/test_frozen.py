@@ -1,5 +1,7 @@
 """A head on frozen vectors: an ordinary member, which says what scikit-learn's logistic regression says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import tinylm
+from tinylm.committee.voting import Voting
 from tinylm.core.errors import InputError
 from tinylm.core.seeds import member_seed
 from tinylm.model.checkpoint import load_classifier, save_model
@@ -21,7 +24,8 @@ from tinylm.tokens.encoded import EncodedTexts
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.vocabulary import train_tokenizer
 from tinylm.train.classification import class_logits
-from tinylm.train.frozen import PENALTIES, FrozenHead
+from tinylm.train.frozen import PENALTIES, FrozenHead, predict_held_out_by_heads
+from tinylm.train.settings import FinetuneSettings
 
 TEXTS, LABELS = map(list, zip(*rows(90, 1), strict=True))
 NEW = [text for text, _ in rows(30, 2)]
@@ -100,8 +104,49 @@ def test_it_repeats_resumes_and_is_another_run_than_fine_tuning(base, tmp_path):
     )
 
 
+def test_ngrams_vote_with_frozen_heads_by_what_both_say_of_held_out_labels(base, tmp_path, heard):
+    given = {"texts": TEXTS, "labels": LABELS, "head": "frozen"}
+    committee = tinylm.finetune(base, **given, output=tmp_path / "model", progress=heard)
+    assert committee.voting.ngram_weight > 0
+    assert any(line.endswith(f" has {committee.voting.ngram_weight:.0%} of the vote") for line in heard.lines)
+    alone = tinylm.finetune(base, **given, search=False, output=tmp_path / "alone")
+    assert alone.voting == Voting()
+    np.testing.assert_array_equal(committee.votes(NEW), alone.votes(NEW))
+    names = {label: row for row, label in enumerate(committee.labels)}
+    truth = np.array([names[label] for _, label in rows(30, 2)])
+    chosen, by_heads = (np.array([[names[x] for x in model.predict(NEW)]]) for model in (committee, alone))
+    assert (chosen == truth).mean() > (by_heads == truth).mean()
+    tinylm.export(tmp_path / "model", tmp_path / "small")
+    np.testing.assert_allclose(
+        tinylm.load(tmp_path / "small").predict_proba(NEW), committee.predict_proba(NEW), atol=1e-5
+    )
+
+
+def test_what_is_predicted_of_held_out_texts_does_not_know_their_labels(base):
+    task = task_in_memory(TEXTS, LABELS)
+    held_out = held_out_rows(task.train, 0.2, 0)
+    members = [base / "member-0", base / "member-1"]
+    votes = predict_held_out_by_heads(members, task, [held_out, held_out], FinetuneSettings())
+    others = task.train.labels.copy()
+    others[held_out] = others[held_out][::-1]
+    changed = replace(task, train=replace(task.train, labels=others))
+    np.testing.assert_array_equal(
+        predict_held_out_by_heads(members, changed, [held_out], FinetuneSettings()), votes[:, : held_out.sum()]
+    )
+    assert votes.shape == (2, 2 * held_out.sum(), 3) and np.allclose(votes.sum(-1), 1)
+
+
+def test_two_texts_a_label_are_enough(base):
+    committee = tinylm.finetune(
+        base, texts=["red apple", "cold rain", "red plum", "cold snow"], labels=["a", "b"] * 2, head="frozen"
+    )
+    assert committee.predict(["red apple", "cold rain"]) == ["a", "b"]
+
+
 def test_a_setting_that_it_does_not_know_is_refused(base):
-    with pytest.raises(InputError, match="a frozen head has no other settings than seed and validation_fraction"):
+    with pytest.raises(
+        InputError, match="a frozen head has no other settings than seed, search, validation_fraction and long"
+    ):
         tinylm.finetune(base, texts=TEXTS, labels=LABELS, head="frozen", epochs=3)
 
 

@@ -17,7 +17,7 @@ from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import load
 from tinylm.steps.base import pending_members
 from tinylm.steps.continuing import member_settings_of
-from tinylm.steps.search import search_mix
+from tinylm.steps.search import search_mix, search_vote_of_heads
 from tinylm.steps.side_by_side import run_side_by_side
 from tinylm.text.splits import Task
 from tinylm.tokens.encoding import UNKNOWN, unknown_share
@@ -34,12 +34,18 @@ def fit_frozen_heads(
 ) -> Classifier:
     """Fit a linear head on each member as it was pre-trained, unless it is there, and make them a committee.
 
-    The arguments are those of `finetune_committee`; of the settings only seed, validation_fraction and long count.
+    The arguments are those of `finetune_committee`; of the settings seed, search, validation_fraction and
+    long count.
     """
     from tinylm.train.frozen import fit_frozen_member
 
-    first = members[0]
-    _say_what_is_read(read_config(first)[0].positions, load_tokenizer(first), task, settings.long, progress)
+    shape, tokenizer = read_config(members[0])[0], load_tokenizer(members[0])
+    _say_what_is_read(shape.positions, tokenizer, task, settings.long, progress)
+    voting, ngrams = Voting(vote), None
+    if settings.search:
+        mix = search_vote_of_heads(folder, members, task, settings, vote, progress)
+        ngrams = mix.ngrams
+        voting = Voting(vote, mix.temperature, ngrams.weight if ngrams else 0.0)
     pending = list(pending_members(folder, len(members), "fitted", progress))
     progress.start("fitting heads", len(pending), "members")
     for done, (index, target) in enumerate(pending, start=1):
@@ -47,7 +53,8 @@ def fit_frozen_heads(
         progress.say(f"member {index}: a head on frozen vectors, inverse penalty {head.penalty:g}")
         progress.update(done)
     progress.finish()
-    write_committee(folder, member_names(len(members)), task.labels, Voting(vote), settings.long)
+    _fit_ngrams(folder, shape, tokenizer, task, settings, ngrams)
+    write_committee(folder, member_names(len(members)), task.labels, voting, settings.long)
     return load(folder)
 
 
@@ -139,7 +146,6 @@ def _finetune_all(
 ) -> Classifier:
     """Fine-tune the members that are not there yet, each with settings of its own, and write the committee."""
     from tinylm.train.finetune import is_short, shape_of
-    from tinylm.train.ngrams import fit_ngram_classifier
 
     voting, ngrams = vote
     jobs = [
@@ -148,19 +154,32 @@ def _finetune_all(
     ]
     short = is_short(settings[0], len(task.train), len(jobs))
     run_side_by_side(what, "members", jobs, progress, short=short)
-    # One that is there was fitted to the same labels: a run that is resumed has the same record.
-    if ngrams is not None and not (folder / NGRAMS).is_file():
-        weights, first = weights_of(task, settings[0].class_weight), settings[0]
-        fitted = fit_ngram_classifier(
-            shape_of(starts[0]), tokenizers[0], task, ngrams, first.seed, first.long, weights=weights
-        )
-        fitted.save(folder)
+    _fit_ngrams(folder, shape_of(starts[0]), tokenizers[0], task, settings[0], ngrams)
     write_committee(folder, member_names(len(starts)), task.labels, voting, settings[0].long)
     if voting.several and not voting.thresholds:
         fraction, seed = settings[0].validation_fraction, settings[0].seed
         voting = replace(voting, thresholds=thresholds_out_of_fold(load(folder), task, fraction, seed))
         write_committee(folder, member_names(len(starts)), task.labels, voting, settings[0].long)
     return load(folder)
+
+
+def _fit_ngrams(
+    folder: Path,
+    shape: ModelConfig,
+    tokenizer: Tokenizer,
+    task: Task,
+    settings: FinetuneSettings,
+    ngrams: NgramVote | None,
+) -> None:
+    """Fit the n-gram classifier that votes with the members, if there is to be one and it is not there yet."""
+    from tinylm.train.ngrams import fit_ngram_classifier
+
+    # One that is there was fitted to the same labels: a run that is resumed has the same record.
+    if ngrams is None or (folder / NGRAMS).is_file():
+        return
+    weights = weights_of(task, settings.class_weight)
+    fitted = fit_ngram_classifier(shape, tokenizer, task, ngrams, settings.seed, settings.long, weights=weights)
+    fitted.save(folder)
 
 
 def _say_what_is_read(length: int, tokenizer: Tokenizer, task: Task, long: Long, progress: Progress) -> None:

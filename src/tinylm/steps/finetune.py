@@ -38,7 +38,7 @@ from tinylm.train.settings import FinetuneSettings
 from tinylm.train.weights import weights_of, with_sample_weight
 
 Head = Literal["finetune", "frozen"]
-_OF_FROZEN_HEADS = ("seed", "validation_fraction")
+_OF_FROZEN_HEADS = ("seed", "search", "validation_fraction", "long")
 """Settings that a frozen head knows."""
 
 
@@ -64,7 +64,7 @@ class Finetune:
     """Average the members' probabilities, or their logits."""
     head: Head = "finetune"
     """Train members whole, or keep their encoders frozen and fit a linear head on their vectors, which takes a moment;
-    docs/SCIKIT_LEARN.md says when to use which."""
+    n-grams vote with either. docs/SCIKIT_LEARN.md says when to use which."""
     settings: Annotated[FinetuneSettings, FINETUNING] = field(default_factory=FinetuneSettings)
     """How to train."""
 
@@ -80,9 +80,8 @@ class Finetune:
         if self.head == "frozen":
             own = {name: getattr(self.settings, name) for name in _OF_FROZEN_HEADS}
             if self.settings != FinetuneSettings(**own):
-                raise InputError(
-                    f"a frozen head has no other settings than {' and '.join(_OF_FROZEN_HEADS)}; leave the others out"
-                )
+                known = f"{', '.join(_OF_FROZEN_HEADS[:-1])} and {_OF_FROZEN_HEADS[-1]}"
+                raise InputError(f"a frozen head has no other settings than {known}; leave the others out")
             if self.base is None:
                 raise InputError("a frozen head is fitted to pre-trained members; give the folder of a base")
 

@@ -7,12 +7,14 @@ tanh, where the two differ by less than float32 can tell; the classifier multipl
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -56,9 +58,11 @@ class FrozenHead:
     def fit(cls, vectors: Array, examples: Examples, classes: int, seed: int) -> "FrozenHead":
         """Fit one, with the penalty whose log-loss is least on texts held out, three times a fifth.
 
+        Where no label has a text to spare, the penalty is that in the middle.
+
         Args:
             vectors: (texts, width).
-            examples: the texts and their labels, at least two of each.
+            examples: the texts and their labels, at least one of each.
             classes: how many there are.
             seed: of what is held out.
         """
@@ -73,6 +77,11 @@ class FrozenHead:
             # Scikit-learn keeps the difference of the two.
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
         return cls(mean, scale, weight, bias, penalty)
+
+    def probabilities(self, vectors: Array) -> npt.NDArray[np.float64]:
+        """Of each class: (texts, width) to (texts, classes)."""
+        standardised = (vectors.astype(np.float64) - self.mean) / self.scale
+        return np.asarray(softmax(standardised @ self.weight.T + self.bias, axis=1))
 
     def write_into(self, model: SequenceClassifier) -> None:
         """Make it the pooler and classifier of a model."""
@@ -111,6 +120,33 @@ def fit_frozen_member(folder: Path, index: int, start: Path, task: Task, setting
     return head
 
 
+def predict_held_out_by_heads(
+    members: Sequence[Path], task: Task, held_out: Sequence[npt.NDArray[np.bool_]], settings: FinetuneSettings
+) -> npt.NDArray[np.float64]:
+    """Fit heads to some training texts of a task, and predict the others.
+
+    Args:
+        members: folders of the pre-trained members, each of which has a head of its own.
+        task: what to learn.
+        held_out: (training texts,) those to predict, once a split.
+        settings: of which the seed, and what is done with long texts, count.
+
+    Returns:
+        (members, held-out texts of all splits, classes) probabilities.
+    """
+    votes = list[npt.NDArray[np.float64]]()
+    for index, member in enumerate(members):
+        seed = member_seed(settings.seed, index)
+        vectors = open_encoder([member], long=settings.long).encode(task.train.texts)
+        of_splits = list[npt.NDArray[np.float64]]()
+        for held in held_out:
+            rest = np.flatnonzero(~held)
+            head = FrozenHead.fit(vectors[rest], task.train.take(rest), len(task.labels), seed)
+            of_splits.append(head.probabilities(vectors[held]))
+        votes.append(np.concatenate(of_splits))
+    return np.stack(votes)
+
+
 def _choose(vectors: npt.NDArray[np.float64], examples: Examples, classes: int, seed: int) -> float:
     some = np.arange(len(examples))
     if len(some) > _MOST_TO_CHOOSE_BY:
@@ -119,6 +155,8 @@ def _choose(vectors: npt.NDArray[np.float64], examples: Examples, classes: int, 
     for split in range(_SPLITS):
         held = np.zeros(len(examples), bool)
         held[some] = held_out_rows(examples.take(some), _HELD_OUT, member_seed(seed, split))
+        if not held.any():
+            return PENALTIES[len(PENALTIES) // 2]
         kept = np.setdiff1d(some, np.flatnonzero(held))
         for number, penalty in enumerate(PENALTIES):
             fitted = _regression(vectors[kept], examples.labels[kept], penalty)
