@@ -12,7 +12,6 @@ from vocabularies import sequences
 from voters import LABELS, torch_votes, write_voters
 
 from tinylm.core.errors import InputError, TinyLMError
-from tinylm.core.progress import Silent
 from tinylm.core.runs import claim
 from tinylm.evaluation.out_of_fold import open_out_of_fold
 from tinylm.exporting import exporter, parity
@@ -33,16 +32,6 @@ def labelled(tokenizer, documents, committee, tmp_path):
     path = tmp_path / "labels.csv"
     write_csv(path, list(zip(documents[:200], load(committee).predict(documents[:200]), strict=True)))
     return path
-
-
-class Listener(Silent):
-    """Keeps the messages."""
-
-    def __init__(self):
-        self.said = []
-
-    def say(self, message):
-        self.said.append(message)
 
 
 def test_export_equals_torch(committee, documents, tmp_path):
@@ -82,14 +71,13 @@ def test_export_int8_is_smaller_and_its_accuracy_is_measured(committee, document
     assert all(f"`{label}`" in card for label in LABELS)
 
 
-def test_export_keeps_float32_where_int8_costs_too_much(committee, labelled, tmp_path):
-    listener = Listener()
+def test_export_keeps_float32_where_int8_costs_too_much(committee, labelled, tmp_path, heard):
     made = export(
-        committee, tmp_path / "artefact", precision="int8", task=labelled, max_accuracy_drop=-1, progress=listener
+        committee, tmp_path / "artefact", precision="int8", task=labelled, max_accuracy_drop=-1, progress=heard
     )
     assert made.precision == "float32" and made.drop is not None
     assert np.allclose(made.difference, export(committee, tmp_path / "exact").difference)
-    *_, said = listener.said
+    *_, said = heard.lines
     assert said.startswith(
         f"int8 costs {made.drop.points:.2f} points of accuracy on 200 texts, more than -1, so float32"
     )

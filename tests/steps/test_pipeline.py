@@ -192,32 +192,17 @@ def test_a_corpus_of_a_few_words_trains(tmp_path):
     assert open_base(base.folder).members == base.members
 
 
-def test_a_vocabulary_larger_than_the_text_can_give_is_said(desk, tmp_path):
-    heard = []
-
-    class Listener:
-        def say(self, message):
-            heard.append(message)
-
-        def start(self, *_):
-            pass
-
-        def update(self, *_):
-            pass
-
-        def finish(self):
-            pass
-
-    tinylm.pretrain(desk / "notes.txt", output=tmp_path / "base", progress=Listener(), **TINY)
-    assert any("30,000 pieces requested" in line and "reached" in line for line in heard)
+def test_a_vocabulary_larger_than_the_text_can_give_is_said(desk, tmp_path, heard):
+    tinylm.pretrain(desk / "notes.txt", output=tmp_path / "base", progress=heard, **TINY)
+    assert any("30,000 pieces requested" in line and "reached" in line for line in heard.lines)
 
 
-def test_labels_in_another_language_than_the_base_are_warned_of(desk, tmp_path):
-    heard = Heard()
+@pytest.mark.parametrize("how", [{**SHORT, "search": False}, {"head": "frozen"}])
+def test_labels_in_another_language_than_the_base_are_warned_of(desk, tmp_path, heard, how):
     texts = [f"프린터 {row} 용지 걸림 {word}" for row in range(8) for word in ("printer", "login")]
     write_csv(tmp_path / "labels.csv", [(text, text.split()[-1]) for text in texts])
-    tinylm.finetune(desk / "base", tmp_path / "labels.csv", members=1, progress=heard, **{**SHORT, "search": False})
-    (warning,) = [line for line in heard.said if line.startswith("warning: ")]
+    tinylm.finetune(desk / "base", tmp_path / "labels.csv", members=1, progress=heard, **how)
+    (warning,) = [line for line in heard.lines if line.startswith("warning: ")]
     assert re.fullmatch(
         r"warning: \d\d\.\d% of the tokens of .*labels\.csv are \[UNK\] to the vocabulary of .*member-0; "
         r"was the base pre-trained on another language\?",
@@ -233,16 +218,6 @@ def test_the_global_generator_is_not_read(desk, tmp_path):
 
 
 # Distillation
-
-
-class Heard(Silent):
-    """Keeps what is said."""
-
-    def __init__(self):
-        self.said = []
-
-    def say(self, message):
-        self.said.append(message)
 
 
 @pytest.fixture(scope="module")
@@ -373,18 +348,17 @@ def test_distill_does_not_predict_again_for_a_member_that_is_to_be_finished(teac
     tinylm.distill(teacher, texts, output=tmp_path / "out", resume=True, **SHORT)
 
 
-def test_each_student_begins_with_its_own_member_and_they_vote_as_their_teacher(teacher, desk, tmp_path):
+def test_each_student_begins_with_its_own_member_and_they_vote_as_their_teacher(teacher, desk, tmp_path, heard):
     asked = {"output": tmp_path / "out", "steps": 1, "learning_rate": 1e-30, "precision": "float32"}
     student = tinylm.distill(teacher, desk / "notes.txt", **asked)
     votes = tinylm.load(teacher).votes(TEXTS)
     np.testing.assert_allclose(student.votes(TEXTS), votes[:1], atol=1e-6)
     assert np.abs(votes[0] - votes[1]).max() > 1e-4
-    heard = Heard()
     both = tinylm.distill(teacher, desk / "notes.txt", **asked, members=2, resume=True, progress=heard)
     np.testing.assert_allclose(both.votes(TEXTS), votes, atol=1e-6)
     assert both.voting.vote == "logit"
-    assert heard.said[0] == f"member 0 is distilled already: {tmp_path / 'out' / 'member-0'}"
-    assert heard.said[1].startswith("distilling into member 1: 1 updates in ")
+    assert heard.lines[0] == f"member 0 is distilled already: {tmp_path / 'out' / 'member-0'}"
+    assert heard.lines[1].startswith("distilling into member 1: 1 updates in ")
 
 
 def test_no_more_students_than_members(teacher, desk, tmp_path):
@@ -394,11 +368,10 @@ def test_no_more_students_than_members(teacher, desk, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_part_of_the_corpus_is_drawn_by_seed(teacher, desk, tmp_path):
-    heard = Heard()
+def test_a_part_of_the_corpus_is_drawn_by_seed(teacher, desk, tmp_path, heard):
     corpus = {"corpus": desk / "new.csv", "text_column": "text", "documents": 15}
     tinylm.distill(teacher, **corpus, output=tmp_path / "out", progress=heard, **SHORT)
-    assert "on 2 unseen texts" in heard.said[-1]
+    assert "on 2 unseen texts" in heard.lines[-1]
 
 
 def test_what_cannot_teach_is_refused_and_nothing_is_written(desk, student, teacher, tmp_path):
@@ -427,10 +400,9 @@ def test_a_folder_that_holds_something_else_is_not_distilled_into(teacher, desk,
     assert contents(tmp_path) == {"a.txt": b"dear all"} and contents(teacher) == before
 
 
-def test_a_finished_student_is_left_alone_and_must_be_asked_for_as_it_was(student, teacher, desk, tmp_path):
+def test_a_finished_student_is_left_alone_and_must_be_asked_for_as_it_was(student, teacher, desk, tmp_path, heard):
     tinylm.load(teacher).save(tmp_path / "copy")
     before = {path: path.stat().st_mtime_ns for path in student.glob("member-0/*")}
-    heard = Heard()
     asked = {"output": student, "progress": heard, **SHORT}
     with pytest.raises(InputError, match="already holds a run; add --resume"):
         tinylm.distill(teacher, desk / "notes.txt", **asked)
@@ -442,9 +414,9 @@ def test_a_finished_student_is_left_alone_and_must_be_asked_for_as_it_was(studen
         given = {"model": teacher, "corpus": desk / "notes.txt", **asked} | changes
         with pytest.raises(InputError, match=message):
             tinylm.distill(**given, resume=True)
-    assert heard.said == []
+    assert heard.lines == []
     tinylm.distill(teacher, desk / "notes.txt", **asked, resume=True)
-    assert heard.said == [f"member 0 is distilled already: {student / 'member-0'}"]
+    assert heard.lines == [f"member 0 is distilled already: {student / 'member-0'}"]
     assert before == {path: path.stat().st_mtime_ns for path in student.glob("member-0/*")} and len(before) > 4
 
 

@@ -45,29 +45,20 @@ def chosen(monkeypatch):
     return seen
 
 
-class Heard(Silent):
-    def __init__(self):
-        self.said = []
-
-    def say(self, message):
-        self.said.append(message)
-
-
 def finetune(desk, output, heard=None, **changes):
     progress = heard or Silent()
     return tinylm.finetune(desk / "base", desk / "labels.csv", output=output, progress=progress, **SHORT | changes)
 
 
-def test_members_are_of_the_kinds_that_were_chosen_and_their_vote_is_calibrated(desk, tmp_path, chosen):
-    heard = Heard()
+def test_members_are_of_the_kinds_that_were_chosen_and_their_vote_is_calibrated(desk, tmp_path, chosen, heard):
     committee = finetune(desk, tmp_path / "model", heard)
     assert committee.voting == Voting("probability", 0.7, 0.35)
     trained = [json.loads((tmp_path / f"model/member-{i}/training.json").read_text())["settings"] for i in (0, 1)]
     assert [(s["bigrams"], s["word_dropout"]) for s in trained] == [(False, 0.3), (True, 0.1)]
     assert [bool(read_config(tmp_path / f"model/member-{i}")[0].bigrams) for i in (0, 1)] == [False, True]
-    assert any("2 of 4 with bigrams and 10% of words dropped" in line for line in heard.said)
-    assert "a linear n-gram classifier has 35% of the vote" in heard.said
-    assert "calibration: temperature 0.70 for 2 member(s)" in heard.said
+    assert any("2 of 4 with bigrams and 10% of words dropped" in line for line in heard.lines)
+    assert "a linear n-gram classifier has 35% of the vote" in heard.lines
+    assert "calibration: temperature 0.70 for 2 member(s)" in heard.lines
     assert not (tmp_path / "model/candidates").exists()
 
 

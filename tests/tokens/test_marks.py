@@ -6,7 +6,6 @@ from transformers import AutoTokenizer
 from vocabularies import sequences
 
 import tinylm
-from tinylm.core.progress import Silent
 from tinylm.model.layout import read_config
 from tinylm.text.splits import Examples, Task
 from tinylm.tokens.loading import load_tokenizer
@@ -52,15 +51,7 @@ def test_a_mark_is_one_piece_for_us_and_for_transformers(tokenizer, tmp_path):
         assert sum(index >= first for index in ids) == text.lower().count("<h>") + text.lower().count("</h>")
 
 
-class Heard(Silent):
-    def __init__(self):
-        self.said = []
-
-    def say(self, message):
-        self.said.append(message)
-
-
-def test_members_learn_which_entity_is_marked(tmp_path):
+def test_members_learn_which_entity_is_marked(tmp_path, heard):
     generator = np.random.default_rng(0)
     names = ["ada", "bob", "eve", "kim", "lee", "max"]
     texts, labels = [], []
@@ -79,9 +70,8 @@ def test_members_learn_which_entity_is_marked(tmp_path):
         steps=2,
         precision="float32",
     )
-    heard = Heard()
     committee = tinylm.finetune(base, task, output=tmp_path / "model", steps=60, precision="float32", progress=heard)
-    assert any("</h> </t> <h> <t>" in " ".join(sorted(line.split())) for line in heard.said)
+    assert any("</h> </t> <h> <t>" in " ".join(sorted(line.split())) for line in heard.lines)
     grown = read_config(tmp_path / "model/member-0")[0].vocab_size - read_config(base.members[0])[0].vocab_size
     assert grown == 4
     assert np.mean(np.array(committee.predict(list(task.test.texts))) == np.array(task.labels)[task.test.labels]) > 0.9

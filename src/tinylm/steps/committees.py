@@ -34,12 +34,12 @@ def fit_frozen_heads(
 ) -> Classifier:
     """Fit a linear head on each member as it was pre-trained, unless it is there, and make them a committee.
 
-    The arguments are those of `finetune_committee`; of the settings seed, search, validation_fraction and
-    long count.
+    The arguments are those of `finetune_committee`; of the settings, seed, search, validation_fraction and long count.
     """
     from tinylm.train.frozen import fit_frozen_member
 
     shape, tokenizer = read_config(members[0])[0], load_tokenizer(members[0])
+    _warn_of_unknown(tokenizer, members[0], task, progress)
     _say_what_is_read(shape.positions, tokenizer, task, settings.long, progress)
     voting, ngrams = Voting(vote), None
     if settings.search:
@@ -123,15 +123,19 @@ def continue_committee(
 def _tokenizers(members: Sequence[Path], task: Task, progress: Progress) -> list[Tokenizer]:
     """Their vocabularies, with a piece for each mark that recurs in the texts."""
     tokenizers = [load_tokenizer(member) for member in members]
-    if (unknown := unknown_share(tokenizers[0], task.train.texts)) > UNKNOWN:
-        progress.say(
-            f"warning: {unknown:.1%} of the tokens of {task.name} are [UNK] to the vocabulary of {members[0]}; "
-            "was the base pre-trained on another language?"
-        )
+    _warn_of_unknown(tokenizers[0], members[0], task, progress)
     if marks := recurring_marks(tokenizers[0], task.train.texts):
         progress.say(f"marks in the texts, each taken as one piece: {' '.join(marks)}")
         tokenizers = [tokenizer.extended(marks) for tokenizer in tokenizers]
     return tokenizers
+
+
+def _warn_of_unknown(tokenizer: Tokenizer, member: Path, task: Task, progress: Progress) -> None:
+    if (unknown := unknown_share(tokenizer, task.train.texts)) > UNKNOWN:
+        progress.say(
+            f"warning: {unknown:.1%} of the tokens of {task.name} are [UNK] to the vocabulary of {member}; "
+            "was the base pre-trained on another language?"
+        )
 
 
 def _finetune_all(
