@@ -93,7 +93,7 @@ def test_ngrams_that_say_nothing_mostly_do_not_vote(how):
     noise = np.random.default_rng(0).normal(size=(len(NGRAM_FITS), 500, 3))
     drawn_often = [smooth(500, 1.5, seed) for seed in range(20)]
     chosen = [choose_mix(predictions, labels, 4, how, noise).ngrams for predictions, labels in drawn_often]
-    assert chosen.count(None) >= 10
+    assert chosen.count(None) >= 5
     for ngrams in filter(None, chosen):
         by_chance = apply_temperature(noise, ngrams.temperature)
         assert ngrams.weight * np.abs(by_chance - 1 / 3).max() <= 0.05, "so near to even that it decides nothing"

@@ -16,7 +16,9 @@ def fit_temperature(
 ) -> float:
     """The temperature of the lowest cross-entropy on labelled texts (Guo et al., 2017, arXiv 1706.04599, section 4.2).
 
-    The cross-entropy is convex in 1 / T, so its derivative, the mean of E_p[z] - z_y, is halved towards zero.
+    One text more is taken to be of all classes alike, as Platt scaling smooths its targets (Platt, 1999, section 2.2):
+    a few texts that are all predicted rightly do not make predictions certain. The cross-entropy is convex in 1 / T, so
+    its derivative, the mean of E_p[z] - z_y, is halved towards zero.
 
     Args:
         logits: (texts, classes), or logarithms of probabilities, of texts that were not trained on.
@@ -32,7 +34,8 @@ def fit_temperature(
     if not len(labels):
         raise InputError("a temperature needs labelled texts that were not trained on, and there are none")
     wide = np.asarray(logits, dtype=np.float64)
-    truth = wide[np.arange(len(labels)), labels]
+    smoothed = 1 / (1 + (len(labels) if weights is None else float(np.sum(weights))))
+    truth = (1 - smoothed) * wide[np.arange(len(labels)), labels] + smoothed * wide.mean(axis=1)
     low, high = np.log(1 / _FLATTEST), np.log(1 / _SHARPEST)
     for _ in range(_STEPS):
         middle = (low + high) / 2
