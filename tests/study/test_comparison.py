@@ -6,6 +6,7 @@ import pytest
 from cli_fixtures import write_help_desk
 
 import tinylm
+from tinylm.committee.files import SEARCH
 from tinylm.core.progress import Silent
 from tinylm.evaluation.committees import evaluate_committee
 from tinylm.runtime.loading import open_checkpoint
@@ -68,6 +69,8 @@ def test_compare_gives_members_from_scratch_shape_and_vocabulary_but_no_weights(
         )
         assert ours.tokenizer.fingerprint == theirs.tokenizer.fingerprint
         assert not (ours.token_embeddings == theirs.token_embeddings).all()
+        assert ours.config.bigrams == theirs.config.bigrams
+    assert not (folder / "scratch" / SEARCH).exists(), "they are of the kinds that were found already"
     assert len(open_base(base.folder).members) == 2
 
 

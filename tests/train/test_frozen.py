@@ -17,6 +17,7 @@ from tinylm.core.seeds import member_seed
 from tinylm.model.checkpoint import load_classifier, save_model
 from tinylm.model.config import ModelConfig
 from tinylm.model.heads import MaskedLanguageModel
+from tinylm.model.layout import read_config
 from tinylm.runtime.loading import load_encoder
 from tinylm.text.memory import task_in_memory
 from tinylm.text.splits import held_out_rows
@@ -177,3 +178,11 @@ def test_the_penalty_is_chosen_by_what_is_held_out():
     signal = noise + 3 * labels[:, None].astype(np.float32)
     chosen = [FrozenHead.fit(vectors, examples, 2, 0).penalty for vectors in (noise, signal)]
     assert chosen[0] < chosen[1] <= PENALTIES[-1]
+
+
+def test_members_from_scratch_that_it_is_compared_with_differ_as_usual(base, tmp_path):
+    write_csv(tmp_path / "labels.csv", rows(90, 1))
+    arguments = ("finetune", base, "--task", tmp_path / "labels.csv", "--head", "frozen", "-o", tmp_path / "model")
+    assert call(*arguments, "--compare").code == 0
+    kinds = [read_config(tmp_path / "model" / "scratch" / f"member-{index}")[0].bigrams for index in range(2)]
+    assert kinds[0] and not kinds[1]

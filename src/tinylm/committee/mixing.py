@@ -78,7 +78,8 @@ class Mix:
     """Kinds of member, in the order in which members take them, and what votes with them."""
 
     kinds: tuple[int, ...]
-    """As many as there are kinds, some of them perhaps twice; committees of more members repeat them."""
+    """As many as there are kinds, some of them perhaps twice; committees of more members repeat them. Empty where the
+    encoders of members are frozen, and there are no kinds."""
     loss: float
     """Cross-entropy of their mean on the held-out labels, in nats."""
     default_loss: float

@@ -67,6 +67,7 @@ def finetune_committee(
     progress: Progress,
     *,
     from_scratch: bool = False,
+    kinds: Sequence[int] | None = None,
 ) -> Classifier:
     """Fine-tune each member into `folder`, unless it is there, and make them a committee.
 
@@ -78,6 +79,8 @@ def finetune_committee(
         vote: how they vote.
         progress: receives stages and messages.
         from_scratch: keep of a member only its shape and vocabulary, and draw its weights anew.
+        kinds: of the members, positions in `variants.VARIANTS` that they take in turn, all of them when empty; searched
+            for when None.
     """
     from tinylm.train.finetune import shape_of
     from tinylm.train.variants import IN_TURN, member_settings, members_differ
@@ -86,13 +89,13 @@ def finetune_committee(
     tokenizers = _tokenizers(members, task, progress)
     length = positions_for(settings.long, shape_of(starts[0]).positions)
     _say_what_is_read(length, tokenizers[0], task, settings.long, progress)
-    kinds, voting, ngrams = IN_TURN, Voting(vote, problem_type=task.problem_type), None
-    if settings.search and members_differ(settings):
+    voting, ngrams = Voting(vote, problem_type=task.problem_type), None
+    if kinds is None and settings.search and members_differ(settings):
         mix = search_mix(folder, starts, tokenizers, task, settings, vote, progress)
         kinds, ngrams = mix.kinds, mix.ngrams
         share = ngrams.weight if ngrams else 0.0
         voting = Voting(vote, mix.temperature, share, task.problem_type, mix.thresholds)
-    each = [member_settings(settings, index, kinds) for index in range(len(members))]
+    each = [member_settings(settings, index, kinds or IN_TURN) for index in range(len(members))]
     what = "fine-tuning from scratch" if from_scratch else "fine-tuning"
     return _finetune_all(folder, starts, tokenizers, task, each, (voting, ngrams), what, progress)
 

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tinylm.committee.files import COMMITTEE, SEARCH, read_committee
+from tinylm.committee.files import COMMITTEE, read_committee
 from tinylm.committee.mixing import UNSEARCHED, NgramVote
 from tinylm.committee.voting import PLAIN, Voting
 from tinylm.core.errors import InputError
 from tinylm.model.layout import CONFIG, read_config
 from tinylm.runtime.artefact import ARTEFACT
 from tinylm.steps.base import Base
+from tinylm.steps.search import read_mix
 from tinylm.text.splits import Task
 from tinylm.train.settings import FinetuneSettings
 
@@ -36,10 +37,10 @@ def voting_of(model: Path) -> tuple[Voting, NgramVote | None]:
     voting = read_committee(model).voting if (model / COMMITTEE).is_file() else PLAIN
     if not voting.ngram_weight:
         return voting, None
-    # A copy of a model has no record of the search.
-    found = model / SEARCH
-    stored = json.loads(found.read_text(encoding="utf-8")).get("ngrams") if found.is_file() else None
-    return voting, NgramVote(**stored) if stored else replace(UNSEARCHED, weight=voting.ngram_weight)
+    found = read_mix(model)
+    if found is None or found.ngrams is None:
+        return voting, replace(UNSEARCHED, weight=voting.ngram_weight)
+    return voting, found.ngrams
 
 
 def member_settings_of(member: Path, settings: FinetuneSettings) -> FinetuneSettings:

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def search_mix(
     from tinylm.train.ngrams import score_held_out
     from tinylm.train.variants import IN_TURN, VARIANTS
 
-    if (found_before := _read(folder)) is not None:
+    if (found_before := read_mix(folder)) is not None:
         return found_before
     splits, weights = splits_for(len(task.train)), weights_of(task, settings.class_weight)
     held_out = [held_out_by(task, settings.seed, split) for split in range(splits)]
@@ -114,7 +114,7 @@ def search_vote_of_heads(
     from tinylm.train.frozen import predict_held_out_by_heads
     from tinylm.train.ngrams import score_held_out
 
-    if (found_before := _read(folder)) is not None:
+    if (found_before := read_mix(folder)) is not None:
         return found_before
     held_out = [held_out_by(task, settings.seed, split) for split in range(splits_for(len(task.train)))]
     votes = predict_held_out_by_heads(members, task, held_out, settings)
@@ -123,14 +123,14 @@ def search_vote_of_heads(
     labels = np.concatenate([task.train.labels[held] for held in held_out])
     # One kind, which answers as all heads do together.
     together = voting.vote(votes, Voting(vote))[None]
-    mix = choose_mix(together, labels, 1, vote, np.concatenate(scores, axis=1))
+    mix = replace(choose_mix(together, labels, 1, vote, np.concatenate(scores, axis=1)), kinds=())
     write_json(folder / SEARCH, asdict(mix))
     _report_vote(mix, len(members), progress)
     return mix
 
 
-def _read(folder: Path) -> Mix | None:
-    """What an earlier run found."""
+def read_mix(folder: Path) -> Mix | None:
+    """What a search for a committee found; None where there was none."""
     kept = folder / SEARCH
     if not kept.is_file():
         return None

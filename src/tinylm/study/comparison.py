@@ -19,6 +19,7 @@ from tinylm.evaluation.committees import CommitteeEvaluation, evaluate_committee
 from tinylm.evaluation.metrics import accuracy_interval
 from tinylm.steps.base import Base
 from tinylm.steps.committees import finetune_committee
+from tinylm.steps.search import read_mix
 from tinylm.study.baselines.tfidf import tfidf_svm
 from tinylm.study.reporting.report import ResultRow
 from tinylm.text.splits import Task
@@ -48,7 +49,7 @@ def compare(
         base: its pre-trained members, whose shapes and vocabularies those from scratch take.
         measured: what the committee fine-tuned from `base` reaches on the test part.
         task: what it was fine-tuned to.
-        settings: how; the members from scratch are trained the same way.
+        settings: how; the members from scratch are trained the same way, and are of the same kinds.
         vote: how it votes.
         progress: receives stages and messages.
     """
@@ -57,7 +58,11 @@ def compare(
     right = float(np.mean(predicted == task.test.labels))
     rows = [_row("tf-idf + linear SVM", right, len(task.test), time.perf_counter() - started)]
     scratch_folder = folder / SCRATCH
-    from_scratch = finetune_committee(scratch_folder, base.members, task, settings, vote, progress, from_scratch=True)
+    found = read_mix(folder)
+    kinds = found.kinds if found else ()
+    from_scratch = finetune_committee(
+        scratch_folder, base.members, task, settings, vote, progress, from_scratch=True, kinds=kinds
+    )
     scratch = evaluate_committee(from_scratch, task.test)
     names = member_names(len(base.members))
     members = [folder / name for name in names]

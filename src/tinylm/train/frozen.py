@@ -6,6 +6,7 @@ within z^3 / 3: the pooler standardises and divides by 2^14, so that a feature t
 tanh, where the two differ by less than float32 can tell; the classifier multiplies by 2^14.
 """
 
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def fit_frozen_member(folder: Path, index: int, start: Path, task: Task, setting
     Raises:
         InputError: `start` is no pre-trained member, or has a front-end.
     """
-    seed = member_seed(settings.seed, index)
+    started, seed = time.perf_counter(), member_seed(settings.seed, index)
     examples = task.train.take(np.flatnonzero(~held_out_rows(task.train, settings.validation_fraction, seed)))
     vectors = open_encoder([start], long=settings.long).encode(examples.texts)
     head = FrozenHead.fit(vectors, examples, len(task.labels), seed)
@@ -115,7 +116,8 @@ def fit_frozen_member(folder: Path, index: int, start: Path, task: Task, setting
     head.write_into(model)
     with new_folder(folder) as temporary:
         save_model(temporary, model, load_tokenizer(start), task.labels)
-        facts = {"head": "frozen", "seed": seed, "texts": len(examples), "penalty": head.penalty}
+        seconds = round(time.perf_counter() - started, 3)
+        facts = {"head": "frozen", "seed": seed, "texts": len(examples), "penalty": head.penalty, "seconds": seconds}
         write_json(temporary / TRAINING, facts)
     return head
 
