@@ -115,6 +115,12 @@ def _no_gzip():
 
 
 @prepared
+def _frozen_model():
+    """a model with frozen heads to start from"""
+    Path("model/member-0/training.json").write_text('{"head": "frozen"}')
+
+
+@prepared
 def _open_quote():
     """a quote left open"""
     Path("labels.csv").write_text('text,label\njam,printer\n"slow,network\nlocked,account\n')
@@ -272,6 +278,13 @@ def _committee() -> None:
     shutil.copytree("model", "committee")
     shutil.copytree("committee/member-0", "committee/member-1")
     write_committee(Path("committee"), ["member-0", "member-1"], read_committee(Path("model")).labels, PLAIN)
+
+
+@prepared
+def _frozen_committee():
+    """a committee with frozen heads to learn from"""
+    _committee()
+    Path("committee/member-1/training.json").write_text('{"head": "frozen"}')
 
 
 @prepared

@@ -1,9 +1,10 @@
 """Going on from a fine-tuned committee, with labels that it may not have: what its members and its vote keep."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tinylm.committee.files import COMMITTEE, read_committee
 from tinylm.committee.mixing import UNSEARCHED, NgramVote
@@ -21,15 +22,40 @@ def open_started(model: Path) -> Base:
     """The members of a fine-tuned model.
 
     Raises:
-        InputError: the folder is none, or an export.
+        InputError: the folder is none, or an export, or its heads are frozen ones.
     """
     if (model / ARTEFACT).is_file():
         raise InputError(f"{model} was exported, and an export is not trained on; give the folder it was made from")
     if (model / COMMITTEE).is_file():
-        return Base(model, tuple(model / name for name in read_committee(model).members))
-    if (model / CONFIG).is_file() and read_config(model)[1]:
-        return Base(model, (model,))
-    raise InputError(f"{model} is not fine-tuned, so there are no labels to start from; give it as the base")
+        members = tuple(model / name for name in read_committee(model).members)
+    elif (model / CONFIG).is_file() and read_config(model)[1]:
+        members = (model,)
+    else:
+        raise InputError(f"{model} is not fine-tuned, so there are no labels to start from; give it as the base")
+    refuse_frozen_heads(model, members)
+    return Base(model, members)
+
+
+def refuse_frozen_heads(model: Path, members: Iterable[Path]) -> None:
+    """Refuse to train members further whose heads were fitted to frozen vectors, at a scale that no gradient suits.
+
+    Args:
+        model: the folder of the model.
+        members: those of its members.
+
+    Raises:
+        InputError: a member has such a head.
+    """
+    if any("head" in _record_of(member) for member in members):
+        raise InputError(f"{model} has frozen heads, which are not trained further; fine-tune its base instead")
+
+
+def _record_of(member: Path) -> dict[str, Any]:
+    """What is known of its training, perhaps nothing."""
+    from tinylm.train.member import TRAINING
+
+    record = member / TRAINING
+    return dict(json.loads(record.read_text(encoding="utf-8"))) if record.is_file() else {}
 
 
 def voting_of(model: Path) -> tuple[Voting, NgramVote | None]:
@@ -45,10 +71,7 @@ def voting_of(model: Path) -> tuple[Voting, NgramVote | None]:
 
 def member_settings_of(member: Path, settings: FinetuneSettings) -> FinetuneSettings:
     """The settings of a member that goes on: it keeps its bigrams, or has none, and drops as many words as before."""
-    from tinylm.train.member import TRAINING
-
-    record = member / TRAINING
-    stored = json.loads(record.read_text(encoding="utf-8"))["settings"] if record.is_file() else {}
+    stored = _record_of(member).get("settings", {})
     before = stored.get("word_dropout") if settings.word_dropout is None else settings.word_dropout
     return replace(settings, bigrams=bool(read_config(member)[0].bigrams), word_dropout=before)
 

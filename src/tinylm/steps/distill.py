@@ -24,6 +24,7 @@ from tinylm.steps.base import (
     require_training,
     weights_fingerprints,
 )
+from tinylm.steps.continuing import refuse_frozen_heads
 from tinylm.steps.flags import CORPUS, DISTILLATION
 from tinylm.steps.soft_targets import SoftTargets
 from tinylm.text.corpus import Corpus, CorpusSource
@@ -133,6 +134,7 @@ class Distill:
             raise InputError(f"{self.model} has one member only, and nothing to learn from others; give a committee")
         if self.members > members:
             raise InputError(f"{self.model} has {members} members, not {self.members}; distil into no more than it has")
+        refuse_frozen_heads(self.model, self._teachers())
 
 
 def distill(
