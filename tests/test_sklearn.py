@@ -242,6 +242,12 @@ def test_a_grid_over_members_and_learning_rates(base):
     assert len(grid.best_estimator_.committee_) == grid.best_params_["members"]
 
 
+def test_a_frozen_head_is_that_of_finetune(base, tmp_path):
+    fitted = TinyLMClassifier(base, head="frozen", random_state=3).fit(TEXTS, LABELS)
+    committee = tinylm.finetune(base, texts=TEXTS, labels=LABELS, head="frozen", seed=3, output=tmp_path / "model")
+    np.testing.assert_array_equal(fitted.predict_proba(TEXTS), committee.predict_proba(TEXTS))
+
+
 def test_calibration(base):
     calibrated = CalibratedClassifierCV(TinyLMClassifier(base, members=1, **QUICK), method="sigmoid", cv=2)
     probabilities = calibrated.fit(TEXTS, LABELS).predict_proba(TEXTS)
@@ -289,6 +295,7 @@ WRONG = [
     ({}, TEXTS, np.arange(120).reshape(60, 2), r"y should be a 1d array, got an array of shape \(60, 2\)"),
     ({}, TEXTS, SEVERAL[:-1], "inconsistent numbers of samples"),
     ({"class_weight": "balanced"}, TEXTS, SEVERAL, "class_weight"),
+    ({"head": "frozen"}, TEXTS, LABELS, "a frozen head has no other settings than seed, search"),
 ]
 
 

@@ -23,7 +23,7 @@ from tinylm.core.extras import needed
 from tinylm.core.terminal import TerminalProgress
 from tinylm.runtime.loading import load, load_encoder
 from tinylm.steps.base import Base, open_base
-from tinylm.steps.finetune import finetune
+from tinylm.steps.finetune import Head, finetune
 from tinylm.text.memory import columns_of, label_string, strings
 from tinylm.train.settings import Precision
 
@@ -104,6 +104,8 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
         base: what `tinylm.pretrain` returned, or the folder that it wrote.
         members: how many of its members to use; all when None.
         vote: `probability` averages the members' probabilities, `logit` their logits.
+        head: `finetune` trains members whole, `frozen` fits a linear head on their vectors, in a moment; of the
+            parameters below, a frozen head knows search, random_state and verbose alone.
         class_weight: how much each class counts, as in scikit-learn: `balanced`, or weights by class, 1 for the others.
         search: choose from held-out labels which kinds of member there are, and calibrate their vote.
         budget: wall-clock time of training one member, such as `90s`; by default 1,000 updates, in 3 epochs or more and
@@ -130,6 +132,7 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
         *,
         members: int | None = None,
         vote: Vote = "probability",
+        head: Head = "finetune",
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         search: bool = True,
         budget: str | None = None,
@@ -146,6 +149,7 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
         self.base = base
         self.members = members
         self.vote = vote
+        self.head = head
         self.class_weight = class_weight
         self.search = search
         self.budget = budget
@@ -189,6 +193,7 @@ class TinyLMClassifier(ClassifierMixin, _OnBase):  # type: ignore[misc]
                 class_weight=self._weights(names),
                 output=folder.path,
                 vote=self.vote,
+                head=self.head,
                 progress=TerminalProgress(Console(stderr=True, soft_wrap=True)) if self.verbose else None,
                 seed=self._seed(),
                 **{name: getattr(self, name) for name in _SETTINGS},
