@@ -7,6 +7,7 @@ versions of the libraries.
 """
 
 import ast
+import gc
 import gzip
 import hashlib
 import importlib.metadata
@@ -15,6 +16,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -152,14 +154,18 @@ def _sample(library: Library) -> Iterator[Path]:
         yield path
 
 
-def _docstrings(path: Path) -> Iterator[str]:
+def _docstrings(path: Path) -> list[str]:
     source = path.read_text(encoding="utf-8", errors="replace")
     if '"""' not in source and "'''" not in source:
-        return
+        return []
+    with warnings.catch_warnings(), _no_garbage_collection():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        return list(_parsed(source))
+
+
+def _parsed(source: str) -> Iterator[str]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
-            tree = ast.parse(source)
+        tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         # Packages ship templates and code of other Python versions: no documentation that can be read.
         return
@@ -167,6 +173,18 @@ def _docstrings(path: Path) -> Iterator[str]:
         text = ast.get_docstring(node, clean=False)
         if text and len(text) >= SHORTEST and len(cleaned := clean(text)) >= SHORTEST:
             yield cleaned
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """For syntax trees, which have no cycles, and so many nodes that looking for some takes longer than parsing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _documented(
