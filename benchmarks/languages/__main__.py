@@ -48,12 +48,6 @@ def _corpus(data: Path, task: str) -> tuple[str, list[str]]:
     return "the task", [text for text, _ in _rows(data / task / "train.jsonl.gz", 1 << 30)]
 
 
-def _write_rows(path: Path, rows: Rows) -> Path:
-    lines = (json.dumps({"text": text, "label": label}, ensure_ascii=False) for text, label in rows)
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
-
-
 def _figures(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, Any]:
     """What a vocabulary makes of texts: per cent unknown, characters a piece, and words that it takes for one another.
 
@@ -78,11 +72,11 @@ def _members(data: Path, task: str, arguments: argparse.Namespace) -> dict[str, 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = tinylm.pretrain(documents, output=folder / "base", members=2, **end)
-        labelled = _write_rows(folder / "train.jsonl", train)
         changes: dict[str, Any] = (
             {"search": False, "steps": arguments.finetune_steps} if arguments.finetune_steps else {}
         )
-        model = tinylm.finetune(base, labelled, output=folder / "model", **changes)
+        texts, labels = zip(*train, strict=True)
+        model = tinylm.finetune(base, texts=texts, labels=labels, output=folder / "model", **changes)
         predicted = model.predict([text for text, _ in test])
         tokenizer = load_tokenizer(base.members[0])
         records = [json.loads((member / "training.json").read_text(encoding="utf-8")) for member in base.members]

@@ -10,7 +10,7 @@ import tinylm
 from tinylm.core.errors import InputError
 from tinylm.text.entities import mark_entities, mark_entities_of_cell
 from tinylm.text.sources import load_examples, load_task
-from tinylm.tokens.marks import recurring_marks
+from tinylm.tokens.task_pieces import recurring_marks
 
 TEXT = "Paris is in France"
 CASES = {

@@ -22,11 +22,14 @@ from tinylm.steps.side_by_side import run_side_by_side
 from tinylm.text.splits import Task
 from tinylm.tokens.encoding import UNKNOWN, unknown_share
 from tinylm.tokens.loading import load_tokenizer
-from tinylm.tokens.marks import recurring_marks
+from tinylm.tokens.task_pieces import recurring_marks, recurring_unknown_characters
 from tinylm.tokens.windows import Long, count_longer, most_windows, not_read, positions_for
 from tinylm.tokens.wordpiece import Tokenizer
 from tinylm.train.settings import FinetuneSettings
 from tinylm.train.weights import weights_of
+
+_MOST_SHOWN = 20
+"""Characters that progress names."""
 
 
 def fit_frozen_heads(
@@ -124,12 +127,16 @@ def continue_committee(
 
 
 def _tokenizers(members: Sequence[Path], task: Task, progress: Progress) -> list[Tokenizer]:
-    """Their vocabularies, with a piece for each mark that recurs in the texts."""
+    """Their vocabularies, with a piece for each mark, and each character that they lack, that recurs in the texts."""
     tokenizers = [load_tokenizer(member) for member in members]
     _warn_of_unknown(tokenizers[0], members[0], task, progress)
     if marks := recurring_marks(tokenizers[0], task.train.texts):
         progress.say(f"marks in the texts, each taken as one piece: {' '.join(marks)}")
         tokenizers = [tokenizer.extended(marks) for tokenizer in tokenizers]
+    if characters := recurring_unknown_characters(tokenizers[0], task.train.texts):
+        shown = " ".join(characters[:_MOST_SHOWN]) + (" ..." if len(characters) > _MOST_SHOWN else "")
+        progress.say(f"{len(characters):,} characters that the vocabulary lacks, each taken as one piece: {shown}")
+        tokenizers = [tokenizer.extended(characters) for tokenizer in tokenizers]
     return tokenizers
 
 

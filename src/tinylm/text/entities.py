@@ -1,7 +1,7 @@
 """Entities, which stand in a text from one character to another, as marks around them that a model reads.
 
 `Paris is in France` with [[0, 5], [12, 18]] becomes `<e1> Paris </e1> is in <e2> France </e2>`. In fine-tuning each
-mark is a piece of its own (`tokens/marks.py`).
+mark is a piece of its own (`tokens/task_pieces.py`).
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from tinylm.core.errors import InputError
 
 _NAME = re.compile(r"[a-z]\w{0,19}", re.IGNORECASE)
-"""What a mark can be called, as `tokens/marks.py` finds it."""
+"""What a mark can be called, as `tokens/task_pieces.py` finds it."""
 
 
 def mark_entities(text: str, entities: Sequence[Sequence[Any] | Mapping[str, Any]]) -> str:

@@ -91,6 +91,11 @@ class Tokenizer:
         return np.array([not self.piece(i).startswith(prefix) for i in range(self.vocab_size)])
 
     @cached_property
+    def characters(self) -> frozenset[str]:
+        """All that stand in a piece."""
+        return frozenset(itertools.chain.from_iterable(map(self.text_of_piece, range(self.vocab_size))))
+
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that decides the ids: hex digits."""
         return hashlib.blake2b(self._backend.to_str().encode(), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Marks in labelled texts become pieces, and nothing else does."""
+"""Marks in labelled texts become pieces, and so do characters that a vocabulary lacks; nothing else does."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ import tinylm
 from tinylm.model.layout import read_config
 from tinylm.text.splits import Examples, Task
 from tinylm.tokens.loading import load_tokenizer
-from tinylm.tokens.marks import recurring_marks
+from tinylm.tokens.task_pieces import recurring_marks, recurring_unknown_characters
+from tinylm.tokens.vocabulary import train_tokenizer
 from tinylm.tokens.wordpiece import Tokenizer, wordpiece
 
 MARKED = [f"word{n} <h> ada </h> met [E2] bob [/E2]" for n in range(10)]
@@ -38,6 +39,42 @@ def test_marks_of_a_cased_vocabulary_keep_their_case():
     cased = Tokenizer(wordpiece({piece: index for index, piece in enumerate(pieces)}, lowercase=False))
     assert recurring_marks(cased, ["<H> a"] * 6) == ["<H>"]
     assert sequences(cased.extended(["<H>"]), ["<H>a<h>"], 9) == [[2, 9, 5, 6, 1, 7, 3]]
+
+
+@pytest.fixture(scope="module")
+def letters():
+    """A vocabulary of a to j, in which some letters never begin a word."""
+    return train_tokenizer(["abcde fgh aijj ade bad", "a bead fade"] * 9, 60)
+
+
+def test_characters_in_no_piece_are_found_the_most_frequent_first(letters):
+    texts = [*["bad😂😂"] * 6, *["Ə fade"] * 3, *["əbad"] * 4, *["face ❤\ufe0f"] * 5, *["rare ☂"] * 4]
+    assert recurring_unknown_characters(letters, texts) == ["ə", "😂", "❤"]
+
+
+@pytest.mark.parametrize("text", ["ja ij", "BAD bead", "a\u200db", "\x07 \x85", "a\u3000b", "\ufe0f"])
+def test_what_is_known_within_words_or_never_seen_is_no_piece(letters, text):
+    assert recurring_unknown_characters(letters, [text] * 20) == []
+
+
+def test_a_character_in_fewer_than_a_thousandth_of_the_texts_stays_unknown(letters):
+    assert recurring_unknown_characters(letters, [*["a ☂"] * 9, *["bad"] * 9991]) == []
+    assert recurring_unknown_characters(letters, [*["a ☂"] * 10, *["bad"] * 9990]) == ["☂"]
+
+
+def test_a_character_of_an_ascii_text_is_found_too(letters):
+    assert recurring_unknown_characters(letters, ["bad ~"] * 5) == ["~"]
+
+
+def test_an_added_character_leaves_the_word_around_it_readable(letters, tmp_path):
+    extended = letters.extended(["😂", "ə"])
+    extended.save(tmp_path)
+    first = letters.vocab_size
+    for text, added in (("bad😂😂", [first, first]), ("Əbad", [first + 1]), ("fadəa", [first + 1])):
+        (ids,) = sequences(extended, [text], 32)
+        assert [index for index in ids if index >= first] == added and extended.unk_id not in ids
+        assert letters.unk_id in sequences(letters, [text], 32)[0]
+        assert AutoTokenizer.from_pretrained(tmp_path)(text)["input_ids"] == ids
 
 
 def test_a_mark_is_one_piece_for_us_and_for_transformers(tokenizer, tmp_path):
@@ -80,3 +117,29 @@ def test_members_learn_which_entity_is_marked(tmp_path, heard):
     np.testing.assert_allclose(
         exported.predict_proba(list(task.test.texts)), committee.predict_proba(list(task.test.texts)), atol=1e-5
     )
+
+
+def test_members_and_ngrams_learn_from_characters_that_the_corpus_did_not_have(tmp_path, heard):
+    generator = np.random.default_rng(0)
+    names = ["ada", "bob", "eve", "kim", "lee", "max"]
+    labels = generator.integers(0, 2, 240)
+    texts = [f"{generator.choice(names)} met {generator.choice(names)}{'☹😂'[label]}" for label in labels]
+    train, test = (Examples(tuple(texts[a:b]), labels[a:b]) for a, b in ((0, 200), (200, 240)))
+    task = Task("mood", ("sad", "glad"), train, test, "mood")
+    base = tinylm.pretrain(
+        [f"{a} met {b} today" for a in names for b in names],
+        output=tmp_path / "base",
+        members=2,
+        preset="bert-1-w128",
+        steps=2,
+        precision="float32",
+    )
+    committee = tinylm.finetune(base, task, output=tmp_path / "model", steps=60, precision="float32", progress=heard)
+    (line,) = [line for line in heard.lines if "characters that the vocabulary lacks" in line]
+    assert line.startswith("2 characters that the vocabulary lacks, each taken as one piece: ")
+    assert sorted(line[-3:].split()) == ["☹", "😂"]
+    truth = np.array(task.labels)[test.labels]
+    assert np.mean(np.array(committee.predict(list(test.texts))) == truth) == 1.0
+    for index in range(2):
+        alone = tinylm.load(tmp_path / "model" / f"member-{index}").predict(list(test.texts))
+        assert np.mean(np.array(alone) == truth) > 0.9
