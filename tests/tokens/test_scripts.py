@@ -138,6 +138,7 @@ def test_no_word_is_too_long_and_symbols_stand_alone(trained):
         ("İI ẞß", "i̇i ßß"),
         ("a\u200cb\u200dc", "a\u200cb\u200dc"),
         ("\ufeffso\u00adft\x00\u200f", "soft"),
+        ("☹\ufe0f❤\ufe0f", "☹❤"),
         ("e\u0301 J\u030c", "é ǰ"),
         ("ｶﾞ が 한국", "ｶﾞ が 한국"),
     ],

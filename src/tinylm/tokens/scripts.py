@@ -2,7 +2,7 @@
 
 Text is in NFC, its case is folded as `str.lower` does, and nothing else of it is lost: accents, vowel signs, tone
 marks, and the joiners of Persian and of Indic scripts are kept. Characters that are never seen go: controls, marks of
-direction and soft hyphens. A zero-width blank parts words as a blank does.
+direction, soft hyphens, and the selectors of how an emoji is drawn. A zero-width blank parts words as a blank does.
 """
 
 from math import log2
@@ -24,7 +24,9 @@ BITS_OF_A_WORD = 48.0
 """Where what stands between blanks has more bits on average, the script has no blanks between words. Real texts with
 blanks have 43 at most (Malayalam), those without 55 (short Chinese reviews) to 294 (Tibetan): docs/LOG.md."""
 
-_UNSEEN = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+_UNSEEN = (
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200e\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb]"
+)
 _FINAL_SIGMA = r"Σ(?!\p{L})(?<=\p{L}Σ)"
 _WORD = rf"[^\s\u200b\p{{P}}\p{{S}}]{{1,{LONGEST_WORD}}}|[\p{{P}}\p{{S}}]"
 # The Tibetan mark between syllables is punctuation to Unicode.

@@ -50,8 +50,7 @@ def recurring_unknown_characters(tokenizer: Tokenizer, texts: Sequence[str]) -> 
 
 
 def _is_visible(character: str) -> bool:
-    is_selector = unicodedata.name(character, "").startswith("VARIATION SELECTOR")
-    return unicodedata.category(character)[0] not in "CZ" and not is_selector
+    return unicodedata.category(character)[0] not in "CZ"
 
 
 def _recurring(found: Iterable[set[str]], least: float, most: int) -> list[str]:

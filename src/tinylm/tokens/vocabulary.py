@@ -48,7 +48,7 @@ MEASURED_CHARACTERS = 1_000_000
 MIN_FREQUENCY = 2
 """Times that a pair must occur to be merged."""
 
-_FORMAT = 2
+_FORMAT = 3
 _HASH_BITS = 64
 
 
