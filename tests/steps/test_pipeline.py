@@ -450,6 +450,14 @@ def test_pretrain_refuses_an_old_name_and_says_the_new_one(desk, tmp_path):
         tinylm.pretrain(desk / "notes.txt", output=tmp_path / "base", masked_tokens=1.0)
 
 
+def test_a_vocabulary_of_other_text_is_warned_of_and_what_to_do_is_said(desk, tmp_path, heard):
+    texts, vocabulary = ["printer jam in Αθήνα", "the wifi of Πάτρα is slow"], str(desk / "base" / "member-0")
+    tinylm.pretrain(texts, output=tmp_path / "base", vocabulary=vocabulary, progress=heard, **TINY)
+    warning = next(index for index, line in enumerate(heard.lines) if line.startswith("warning: "))
+    assert "are [UNK], as the vocabulary is of other text" in heard.lines[warning]
+    assert heard.lines[warning + 1] == "leave out --vocabulary, and one is trained on this text"
+
+
 def test_distill_gives_each_sequence_its_own_target_where_a_text_has_no_piece(teacher, tmp_path, monkeypatch):
     """A text of control characters has no token, and no sequence; the targets after it must not move up."""
     learnt = {}

@@ -1,6 +1,7 @@
 """Text of any script: nothing is lost, little is unknown, and `transformers` gives the same ids."""
 
 import os
+import re
 import subprocess
 import sys
 import unicodedata
@@ -200,7 +201,9 @@ def test_what_pieces_are_is_told_and_kept_and_too_many_unknown_ones_are_warned_o
     meta = tokenise(corpus, trained["vietnamese"], progress=heard).meta
     assert (meta.unknown, meta.pieces, meta.words, meta.characters) == (1, 6, 6, 19)
     assert heard.lines[1] == "pieces: 16.67% are [UNK], 1.00 pieces a word, 3.2 characters a piece"
-    assert "warning: 16.7% of the tokens of" in heard.lines[2] and "leave out --vocabulary" in heard.lines[2]
+    assert re.fullmatch(
+        r"warning: 16.7% of the tokens of .* are \[UNK\], as the vocabulary is of other text", heard.lines[2]
+    )
     again = tokenise(corpus, trained["vietnamese"], progress=heard)
     assert again.meta == meta and len(heard.lines) == 4
     thai = tokenise(open_corpus(sentences("thai")), trained["thai"], progress=heard).meta

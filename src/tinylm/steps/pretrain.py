@@ -28,7 +28,7 @@ from tinylm.steps.side_by_side import run_side_by_side
 from tinylm.text.corpus import Corpus, CorpusSource
 from tinylm.text.lines import UTF_8
 from tinylm.text.memory import Frame, corpus_source
-from tinylm.tokens.encoding import tokenise
+from tinylm.tokens.encoding import UNKNOWN, tokenise
 from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.scripts import Accents, Case, require_choices
 from tinylm.tokens.token_file import TokenFile
@@ -126,6 +126,8 @@ class Pretrain:
             with processes.main_process_first():
                 tokenizer = self._tokenizer(folder, corpus, shape, progress)
                 tokens = tokenise(corpus, tokenizer, progress=progress)
+                if self.vocabulary is not None and tokens.meta.unknown_share > UNKNOWN:
+                    progress.say("leave out --vocabulary, and one is trained on this text")
             shape = replace(shape, vocab_size=tokenizer.vocab_size)
             jobs.append(partial(_pretrain, target, index, shape, tokens, tokenizer, self.settings, self.objectives))
         run_side_by_side("pre-training", "members", jobs, progress, short=self.settings.is_short)

@@ -62,7 +62,7 @@ def tokenise(
     if tokens.meta.unknown_share > UNKNOWN:
         progress.say(
             f"warning: {tokens.meta.unknown_share:.1%} of the tokens of {corpus.name} are [UNK], as the vocabulary is "
-            "of other text; leave out --vocabulary, and one is trained on this"
+            "of other text"
         )
     return tokens
 
