@@ -233,7 +233,7 @@ def stop_when(arguments, found, number=signal.SIGINT, **options):
 
 @pytest.mark.slow
 def test_ctrl_c_saves_and_the_printed_command_ends_as_if_nothing_had_happened(own):
-    steps = ("--steps", "100", "--finetune.steps", "300")
+    steps = ("--steps", "60", "--finetune.steps", "60")
     settings = (*SMALL[:4], "--members", "1", *steps, "--finetune.precision", "float32")
     command = [*TRAIN, "-o", "stop here", *settings]
     stages = ("stop here/pretrained/member-0.partial/metrics.jsonl", "stop here/member-0.partial/metrics.jsonl")
@@ -258,7 +258,7 @@ def test_ctrl_c_saves_and_the_printed_command_ends_as_if_nothing_had_happened(ow
 
 @pytest.mark.slow
 def test_ctrl_c_while_distilling_saves_and_the_printed_command_ends_as_if_nothing_had_happened(here, tmp_path):
-    settings = ("--steps", "300", "--precision", "float32")
+    settings = ("--steps", "100", "--precision", "float32")
     stopped, straight = tmp_path / "stop here", tmp_path / "straight"
     code, out, err = stop_when(
         [*DISTILL, "-o", stopped, *settings], (stopped / "member-0.partial/metrics.jsonl").exists
