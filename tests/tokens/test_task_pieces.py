@@ -13,6 +13,7 @@ from tinylm.tokens.task_pieces import recurring_marks, recurring_unknown_charact
 from tinylm.tokens.vocabulary import train_tokenizer
 from tinylm.tokens.wordpiece import Tokenizer, wordpiece
 
+NAMES = ["ada", "bob", "eve", "kim", "lee", "max"]
 MARKED = [f"word{n} <h> ada </h> met [E2] bob [/E2]" for n in range(10)]
 
 
@@ -88,25 +89,29 @@ def test_a_mark_is_one_piece_for_us_and_for_transformers(tokenizer, tmp_path):
         assert sum(index >= first for index in ids) == text.lower().count("<h>") + text.lower().count("</h>")
 
 
-def test_members_learn_which_entity_is_marked(tmp_path, heard):
-    generator = np.random.default_rng(0)
-    names = ["ada", "bob", "eve", "kim", "lee", "max"]
-    texts, labels = [], []
-    for _ in range(240):
-        one, other = generator.permutation(names)[:2]
-        label = int(generator.integers(2))
-        texts.append(f"<h> {one} </h> met <t> {other} </t>" if label else f"<t> {one} </t> met <h> {other} </h>")
-        labels.append(label)
-    train, test = (Examples(tuple(texts[a:b]), np.array(labels[a:b])) for a, b in ((0, 200), (200, 240)))
-    task = Task("who", ("second", "first"), train, test, "who")
-    base = tinylm.pretrain(
-        [f"{a} met {b} today" for a in names for b in names] * 2,
-        output=tmp_path / "base",
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Two members that have read who met whom, without marks and emoji."""
+    return tinylm.pretrain(
+        [f"{a} met {b} today" for a in NAMES for b in NAMES] * 2,
+        output=tmp_path_factory.mktemp("met") / "base",
         members=2,
         preset="bert-1-w128",
         steps=2,
         precision="float32",
     )
+
+
+def test_members_learn_which_entity_is_marked(base, tmp_path, heard):
+    generator = np.random.default_rng(0)
+    texts, labels = [], []
+    for _ in range(240):
+        one, other = generator.permutation(NAMES)[:2]
+        label = int(generator.integers(2))
+        texts.append(f"<h> {one} </h> met <t> {other} </t>" if label else f"<t> {one} </t> met <h> {other} </h>")
+        labels.append(label)
+    train, test = (Examples(tuple(texts[a:b]), np.array(labels[a:b])) for a, b in ((0, 200), (200, 240)))
+    task = Task("who", ("second", "first"), train, test, "who")
     committee = tinylm.finetune(base, task, output=tmp_path / "model", steps=60, precision="float32", progress=heard)
     assert any("</h> </t> <h> <t>" in " ".join(sorted(line.split())) for line in heard.lines)
     grown = read_config(tmp_path / "model/member-0")[0].vocab_size - read_config(base.members[0])[0].vocab_size
@@ -119,21 +124,12 @@ def test_members_learn_which_entity_is_marked(tmp_path, heard):
     )
 
 
-def test_members_and_ngrams_learn_from_characters_that_the_corpus_did_not_have(tmp_path, heard):
+def test_members_and_ngrams_learn_from_characters_that_the_corpus_did_not_have(base, tmp_path, heard):
     generator = np.random.default_rng(0)
-    names = ["ada", "bob", "eve", "kim", "lee", "max"]
     labels = generator.integers(0, 2, 240)
-    texts = [f"{generator.choice(names)} met {generator.choice(names)}{'☹😂'[label]}" for label in labels]
+    texts = [f"{generator.choice(NAMES)} met {generator.choice(NAMES)}{'☹😂'[label]}" for label in labels]
     train, test = (Examples(tuple(texts[a:b]), labels[a:b]) for a, b in ((0, 200), (200, 240)))
     task = Task("mood", ("sad", "glad"), train, test, "mood")
-    base = tinylm.pretrain(
-        [f"{a} met {b} today" for a in names for b in names],
-        output=tmp_path / "base",
-        members=2,
-        preset="bert-1-w128",
-        steps=2,
-        precision="float32",
-    )
     committee = tinylm.finetune(base, task, output=tmp_path / "model", steps=60, precision="float32", progress=heard)
     (line,) = [line for line in heard.lines if "characters that the vocabulary lacks" in line]
     assert line.startswith("2 characters that the vocabulary lacks, each taken as one piece: ")

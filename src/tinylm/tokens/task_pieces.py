@@ -15,7 +15,6 @@ from collections.abc import Iterable, Sequence
 from tinylm.tokens.wordpiece import SPECIAL_TOKENS, Tokenizer
 
 _MARK = re.compile(r"</?[a-z]\w{0,19}>|\[/?[a-z]\w{0,19}\]", re.IGNORECASE)
-_ASCII = tuple(map(chr, range(128)))
 _LEAST_TEXTS = 5
 _MARKS_SHARE, _MOST_MARKS = 0.01, 100
 _CHARACTERS_SHARE, _MOST_CHARACTERS = 0.001, 1000
@@ -42,10 +41,13 @@ def recurring_unknown_characters(tokenizer: Tokenizer, texts: Sequence[str]) -> 
         texts: of a task; a character stands in one of a thousand of them at least, and in five.
     """
     known = tokenizer.characters
+
+    def lacking(text: str) -> set[str]:
+        return set(filter(_is_visible, set(tokenizer.normalised(text)) - known))
+
     # Most texts are seen to be readable without being normalised, which takes ten times as long.
-    readable = known.union(*(letter for letter in _ASCII if known.issuperset(tokenizer.normalised(letter))))
-    unread = (text for text in texts if not readable.issuperset(text))
-    found = (set(filter(_is_visible, set(tokenizer.normalised(text)) - known)) for text in unread)
+    readable = known.union(letter for letter in map(chr, range(128)) if not lacking(letter))
+    found = (lacking(text) for text in texts if not readable.issuperset(text))
     return _recurring(found, max(_LEAST_TEXTS, _CHARACTERS_SHARE * len(texts)), _MOST_CHARACTERS)
 
 

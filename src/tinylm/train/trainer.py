@@ -81,29 +81,28 @@ class Trainer:
         """
         require_space(self.folder, self.workload.model)
         # A signal while what was saved is read waits for the first update, and is saved after it like any other.
-        with stop_signals(interrupt_on_second=True) as stopped:
+        with stop_signals(interrupt_on_second=True) as stopped, self.batches:
             self._restore()
             saved = time.perf_counter()
             if self.clock.steps is not None:
                 self.progress.start(self.workload.name, self.clock.steps, "updates")
             else:
                 self.progress.start(self.workload.name, self.clock.budget, "s")
-            with self.batches:
-                while True:
-                    done = self.clock.progress(self.state.step)
-                    if done * self.workload.evaluations >= self.state.evaluations or done >= 1:
-                        self._validate(done)
-                    if done >= 1:
-                        break
-                    self._update(done)
-                    if self.processes.broadcast(float(bool(stopped))):
-                        self._save()
-                        raise InterruptedByUserError(
-                            f"interrupted after update {self.state.step:,}; everything so far is saved in {self.folder}"
-                        )
-                    if time.perf_counter() - saved > seconds_of(self.settings.save_every):
-                        self._save()
-                        saved = time.perf_counter()
+            while True:
+                done = self.clock.progress(self.state.step)
+                if done * self.workload.evaluations >= self.state.evaluations or done >= 1:
+                    self._validate(done)
+                if done >= 1:
+                    break
+                self._update(done)
+                if self.processes.broadcast(float(bool(stopped))):
+                    self._save()
+                    raise InterruptedByUserError(
+                        f"interrupted after update {self.state.step:,}; everything so far is saved in {self.folder}"
+                    )
+                if time.perf_counter() - saved > seconds_of(self.settings.save_every):
+                    self._save()
+                    saved = time.perf_counter()
         self.progress.finish()
         self.state.seconds = self.clock.seconds()
         return self.state
