@@ -234,7 +234,7 @@ def stop_when(arguments, found, number=signal.SIGINT, **options):
 @pytest.mark.slow
 def test_ctrl_c_saves_and_the_printed_command_ends_as_if_nothing_had_happened(own):
     steps = ("--steps", "60", "--finetune.steps", "60")
-    settings = (*SMALL[:4], "--members", "1", *steps, "--finetune.precision", "float32")
+    settings = (*SMALL[:4], "--members", "1", *steps, "--finetune.precision", "float32", "--finetune.no-search")
     command = [*TRAIN, "-o", "stop here", *settings]
     stages = ("stop here/pretrained/member-0.partial/metrics.jsonl", "stop here/member-0.partial/metrics.jsonl")
     for stage, file in enumerate(stages):

@@ -28,6 +28,8 @@ MOST = 4
 
 _GPU_MEMORY = 6 * 2**30
 """Bytes of a GPU that are free for each job: BERT-6 in batches of 128 takes no more."""
+_IDLE_SECONDS = 30
+"""That a process waits for the next stage before it ends."""
 _LOOK_EVERY = 0.2
 """Seconds between two looks at signals."""
 _LAST_WORDS = 1.0
@@ -61,13 +63,15 @@ def run_side_by_side(
     at_once = min(len(jobs), cores, MOST, _most_on_gpu())
     if short or at_once <= 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return [job(progress) for job in jobs]
-    from loky import ProcessPoolExecutor
+    from loky import get_reusable_executor
 
     threads = cores // at_once
     environment = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     shown = _Together(what, unit, len(jobs), progress)
     try:
-        with _Reports(shown) as reports, ProcessPoolExecutor(at_once, env=environment) as pool:
+        # The next stage finds the processes of this one, with PyTorch imported.
+        pool = get_reusable_executor(at_once, timeout=_IDLE_SECONDS, env=environment)
+        with _Reports(shown) as reports:
             waiting = [partial(pool.submit, _work, job, number, *reports.place) for number, job in enumerate(jobs)]
             futures = _run(waiting, at_once, reports)
     finally:

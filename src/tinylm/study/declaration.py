@@ -30,8 +30,8 @@ _SCALES: dict[Scale, dict[str, Any]] = {
     "smoke": {
         "width": 24,
         "documents": 300,
-        "tokens": 20_000,
-        "updates": 40,
+        "tokens": 8_000,
+        "updates": 12,
         "rates": (1.0, 4.0),
         "seeds": (0, 1),
         "validation": 5,

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from typing import Any, Literal, Protocol
 
@@ -166,9 +167,8 @@ def plotting(charts: Sequence[Figure]) -> str:
     converter, version = _converter("A report with charts")
     # "<" never stands in the JSON, so no value can close the script element it is in.
     specs = json.dumps([_spec(chart) for chart in charts], allow_nan=False).replace("<", "\\u003c")
-    library = converter.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;", vl_version=version)
     return (
-        f"<script>{library}</script>\n<script>\n"
+        f"<script>{_library(converter, version)}</script>\n<script>\n"
         f"const specs = {specs};\n"
         'document.querySelectorAll(".plot").forEach((plot, i) => vegaEmbed(plot, specs[i], '
         '{actions: false, renderer: "svg", ast: true}));\n</script>'
@@ -187,6 +187,13 @@ def svg(chart: Figure) -> str:
     fixed = json.dumps(spec).replace("currentColor", _SVG_TEXT).replace("system-ui, sans-serif", "sans-serif")
     drawn: str = converter.vegalite_to_svg(fixed, vl_version=version)
     return drawn
+
+
+@cache
+def _library(converter: Any, version: str) -> str:
+    """The code that draws charts; it takes seconds to put together, and is the same for all pages."""
+    bundle: str = converter.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;", vl_version=version)
+    return bundle
 
 
 def _converter(what: str) -> tuple[Any, str]:
