@@ -7,9 +7,9 @@ import time
 from functools import partial
 
 import pytest
-from jobs import fail, square, until_stopped, untrained
+from jobs import fail, killed, square, until_stopped, untrained
 
-from tinylm.core.errors import InputError, InterruptedByUserError
+from tinylm.core.errors import InputError, InterruptedByUserError, TinyLMError
 from tinylm.core.progress import Silent
 from tinylm.steps import side_by_side
 from tinylm.steps.side_by_side import run_side_by_side
@@ -65,6 +65,17 @@ def test_where_one_fails_the_others_save_and_its_error_is_raised(tmp_path):
     with pytest.raises(InputError, match="this one is wrong"):
         run([partial(until_stopped, other), partial(fail, other.with_suffix(".began")), partial(square, 1)])
     assert other.is_file()
+
+
+def test_a_process_that_is_killed_is_said_and_the_next_stage_has_new_ones(tmp_path):
+    with pytest.raises(TinyLMError, match="a process was killed while working, most often by a system whose memory"):
+        run([killed, partial(untrained, tmp_path / "other")])
+    assert [result for result, _, _ in run([partial(square, number) for number in range(3)])] == [0, 1, 4]
+
+
+def test_the_next_stage_finds_the_processes_of_this_one():
+    processes = [{process for _, process, _ in run([partial(square, number) for number in range(4)])} for _ in "ab"]
+    assert processes[0] == processes[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

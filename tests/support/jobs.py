@@ -1,6 +1,7 @@
 """Jobs for `run_side_by_side`: a process of the pool imports them from here."""
 
 import os
+import signal
 import time
 
 from tinylm.core.errors import InputError, InterruptedByUserError
@@ -43,3 +44,9 @@ def untrained(file, progress):
     del progress
     file.with_suffix(".began").touch()
     time.sleep(60)
+
+
+def killed(progress):
+    """Work that the system ends, as where memory runs out."""
+    del progress
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -8,14 +8,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
 from typing import TypeVar
 
 from tinylm.core.cores import usable_cores
-from tinylm.core.errors import InterruptedByUserError
+from tinylm.core.errors import InterruptedByUserError, TinyLMError
 from tinylm.core.progress import Progress
 from tinylm.core.signals import stop_signals
 
@@ -57,6 +57,7 @@ def run_side_by_side(
 
     Raises:
         InterruptedByUserError: Ctrl-C or SIGTERM came.
+        TinyLMError: a process was killed.
         Exception: what the first job that failed raised.
     """
     cores = usable_cores()
@@ -74,6 +75,11 @@ def run_side_by_side(
         with _Reports(shown) as reports:
             waiting = [partial(pool.submit, _work, job, number, *reports.place) for number, job in enumerate(jobs)]
             futures = _run(waiting, at_once, reports)
+    except BrokenExecutor as error:
+        raise TinyLMError(
+            f"a process was killed while {what}, most often by a system whose memory runs out; what was saved is kept: "
+            "free memory, or run on one core (taskset -c 0 on Linux), and go on with --resume"
+        ) from error
     finally:
         shown.close()
     return [future.result() for future in futures]

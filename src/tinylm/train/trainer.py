@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from tinylm.core.errors import DivergedError, InputError, InterruptedByUserError
+from tinylm.core.errors import DivergedError, InputError, InterruptedByUserError, TinyLMError
 from tinylm.core.files import write_text
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import torch_generator
@@ -76,6 +76,7 @@ class Trainer:
         Raises:
             InterruptedByUserError: Ctrl-C or SIGTERM came; a checkpoint was saved.
             DivergedError: the loss exploded; the last checkpoint is kept.
+            TinyLMError: the memory of the GPU is too small.
             InputError: the checkpoint is of another model, the disk is too full, or a batch has fewer rows than
                 there are processes.
         """
@@ -94,7 +95,13 @@ class Trainer:
                     self._validate(done)
                 if done >= 1:
                     break
-                self._update(done)
+                try:
+                    self._update(done)
+                except torch.cuda.OutOfMemoryError as error:
+                    raise TinyLMError(
+                        f"update {self.state.step + 1:,} does not fit into the memory of the GPU; lower batch_size, "
+                        f"or raise gradient_accumulation_steps, which is {self.settings.gradient_accumulation_steps}"
+                    ) from error
                 if self.processes.broadcast(float(bool(stopped))):
                     self._save()
                     raise InterruptedByUserError(
