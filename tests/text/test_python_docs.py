@@ -1,5 +1,6 @@
 """The documentation of installed packages, and the task made of it."""
 
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ def test_docstrings_of_modules_classes_and_functions(tmp_path):
     texts = [text for _, text in installed_documentation([library(tmp_path, "one")])]
     assert [text.split()[0] for text in texts] == ["A", "Return", "Wait"]
     assert texts[1].endswith("documented()\n# and more\n1")
+
+
+def test_processes_read_what_one_reads_in_its_order(tmp_path, monkeypatch):
+    libraries = [library(tmp_path, f"number{number}", MODULE.replace("numbers", f"{number}")) for number in range(4)]
+    alone = list(installed_documentation(libraries))
+    monkeypatch.setattr(docs, "_FEW", 1)
+    monkeypatch.setattr(docs, "usable_cores", lambda: 2)
+    assert list(installed_documentation(libraries)) == alone and len(alone) == 12
+    # Whoever stops reading leaves no process behind.
+    pairs = installed_documentation(libraries)
+    assert next(pairs) == alone[0]
+    pairs.close()
+    assert not multiprocessing.active_children()
 
 
 def test_code_that_cannot_be_parsed_is_no_documentation(tmp_path):

@@ -7,6 +7,7 @@ after the other on both.
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import suppress
@@ -70,7 +71,9 @@ def run_side_by_side(
     environment = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     shown = _Together(what, unit, len(jobs), progress)
     try:
-        # The next stage finds the processes of this one, with PyTorch imported.
+        # The next stage finds the processes of this one, with PyTorch imported. Of one that grew, or that idled for too
+        # long as its next job came, loky warns when it takes another in its place, which is no concern of the user's.
+        warnings.filterwarnings("ignore", "A worker (stopped|was restarted) while some jobs", UserWarning)
         pool = get_reusable_executor(at_once, timeout=_IDLE_SECONDS, env=environment)
         with _Reports(shown) as reports:
             waiting = [partial(pool.submit, _work, job, number, *reports.place) for number, job in enumerate(jobs)]

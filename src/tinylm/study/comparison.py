@@ -54,7 +54,9 @@ def compare(
         progress: receives stages and messages.
     """
     started = time.perf_counter()
+    progress.start("cross-validating tf-idf + linear SVM", None, "fits")
     predicted = tfidf_svm(task.train.texts, task.train.labels.tolist(), task.test.texts)
+    progress.finish()
     right = float(np.mean(predicted == task.test.labels))
     rows = [_row("tf-idf + linear SVM", right, len(task.test), time.perf_counter() - started)]
     scratch_folder = folder / SCRATCH

@@ -48,10 +48,12 @@ def compare_several(
 ) -> list[SeveralRow]:
     """Measure baselines on the test part of a task, and keep the rows in `results.json`; see `comparison.compare`."""
     truth = task.test.labels
+    progress.start("training tf-idf + linear SVM a label, and fastText", None, "fits")
     rows = [SeveralRow.of("tf-idf + linear SVM a label", evaluate_several(tfidf_svm_labels(task), truth))]
     # It is of an extra of its own.
     with suppress(MissingExtraError):
         rows.append(SeveralRow.of("fastText, loss=ova", evaluate_several(fasttext_labels(task), truth)))
+    progress.finish()
     from_scratch = finetune_committee(folder / SCRATCH, base.members, task, settings, vote, progress, from_scratch=True)
     scratch = evaluate_several_labels(from_scratch, task.test)
     rows.append(SeveralRow.of("from scratch, with what votes with them", scratch.committee))

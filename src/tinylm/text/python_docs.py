@@ -14,12 +14,15 @@ import importlib.metadata
 import inspect
 import json
 import re
+import signal
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
+from tinylm.core.cores import usable_cores
 from tinylm.core.errors import InputError
 from tinylm.core.files import cache_folder, new_folder
 
@@ -28,6 +31,8 @@ SHORTEST = 80
 """Characters; shorter docstrings say little but their function's name."""
 
 _CACHE_FORMAT = 1
+_FEW = 8
+"""Libraries that are read in less time than processes take to start."""
 _SKIPPED_FOLDERS = frozenset({"test", "tests", "testing", "_vendor", "vendor", "_vendored", "third_party", "extern"})
 _PROMPT = re.compile(r"^(\s*)(?:>>>|\.\.\.)(?: |$)", re.MULTILINE)
 _BLANK_LINES = re.compile(r"\n\s*\n+")
@@ -96,10 +101,10 @@ def installed_documentation(libraries: Iterable[Library] | None = None) -> Itera
     Yields:
         (library name, text), cleaned of indentation and doctest prompts, at least `SHORTEST` characters each.
     """
-    for library in installed_libraries() if libraries is None else libraries:
-        for path in _sample(library):
-            for text in _docstrings(path):
-                yield library.name, text
+    chosen = installed_libraries() if libraries is None else list(libraries)
+    for library, texts in zip(chosen, _read_all(chosen), strict=True):
+        for text in texts:
+            yield library.name, text
 
 
 def cached_documentation() -> InstalledDocumentation:
@@ -136,6 +141,26 @@ def _is_documentation(file: PurePosixPath) -> bool:
         and not _SKIPPED_FOLDERS.intersection(file.parts[:-1])
         and not file.name.startswith("test_")
     )
+
+
+def _read_all(libraries: Sequence[Library]) -> Iterator[list[str]]:
+    """The texts of each library, on all cores where the extra that trains is installed."""
+    cores = usable_cores()
+    if cores == 1 or len(libraries) <= _FEW or find_spec("loky") is None:
+        yield from map(_read, libraries)
+        return
+    from loky import ProcessPoolExecutor  # noqa: PLC0415
+
+    # Ctrl-C in a terminal reaches the processes too, and is for this one to answer.
+    pool = ProcessPoolExecutor(cores, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    try:
+        yield from pool.map(_read, libraries)
+    finally:
+        pool.shutdown(kill_workers=True)
+
+
+def _read(library: Library) -> list[str]:
+    return [text for path in _sample(library) for text in _docstrings(path)]
 
 
 def _sample(library: Library) -> Iterator[Path]:
