@@ -1,6 +1,8 @@
 """Lazy Adam is Adam on the rows that a batch uses; a head may learn faster; the state comes back bit for bit."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -206,3 +208,22 @@ def test_an_update_clips_and_forgets():
     seen = torch.stack([m.square().sum() for m in moments]).sum().sqrt() / (1 - BETAS[0])
     assert seen.item() == pytest.approx(0.5, rel=1e-4)
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_an_update_does_not_import_the_compiler():
+    """Which takes seconds, and each process that trains would pay them."""
+    program = """
+import sys
+import torch
+from tinylm.train.optimiser import Optimiser
+from tinylm.train.settings import TrainingSettings
+
+words, line = torch.nn.Embedding(3, 2, sparse=True), torch.nn.Linear(2, 2)
+lazy = Optimiser(words, TrainingSettings(steps=1), sparse={words.weight: 1.0})
+dense = Optimiser(line, TrainingSettings(steps=1))
+line(words(torch.tensor([1]))).sum().backward()
+lazy.update(0.1)
+dense.update(0.1)
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
