@@ -63,8 +63,9 @@ def test_a_character_in_fewer_than_a_thousandth_of_the_texts_stays_unknown(lette
     assert recurring_unknown_characters(letters, [*["a ☂"] * 10, *["bad"] * 9990]) == ["☂"]
 
 
-def test_a_character_of_an_ascii_text_is_found_too(letters):
-    assert recurring_unknown_characters(letters, ["bad ~"] * 5) == ["~"]
+@pytest.mark.parametrize("text", ["bad ~", "bad ]"], ids=["in no token", "in a special token alone"])
+def test_a_character_of_an_ascii_text_is_found_too(letters, text):
+    assert recurring_unknown_characters(letters, [text] * 5) == [text[-1]]
 
 
 def test_an_added_character_leaves_the_word_around_it_readable(letters, tmp_path):
