@@ -93,8 +93,8 @@ class Tokenizer:
     @cached_property
     def characters(self) -> frozenset[str]:
         """All that stand in a piece, special tokens apart."""
-        pieces = map(self.text_of_piece, range(self.vocab_size))
-        return frozenset(itertools.chain.from_iterable(piece for piece in pieces if piece not in SPECIAL_TOKENS))
+        ids = (i for i in range(self.vocab_size) if self.piece(i) not in SPECIAL_TOKENS)
+        return frozenset(itertools.chain.from_iterable(map(self.text_of_piece, ids)))
 
     @cached_property
     def fingerprint(self) -> str:
