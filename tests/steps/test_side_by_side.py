@@ -2,10 +2,14 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
+import jobs
 import pytest
 from jobs import fail, killed, square, until_stopped, untrained
 
@@ -71,6 +75,29 @@ def test_a_process_that_is_killed_is_said_and_the_next_stage_has_new_ones(tmp_pa
     with pytest.raises(TinyLMError, match="a process was killed while working, most often by a system whose memory"):
         run([killed, partial(untrained, tmp_path / "other")])
     assert [result for result, _, _ in run([partial(square, number) for number in range(3)])] == [0, 1, 4]
+
+
+def test_jobs_end_with_the_process_that_has_them_done_where_it_is_killed(tmp_path):
+    files = [tmp_path / name for name in "ab"]
+    program = f"""
+from functools import partial
+from pathlib import Path
+from jobs import beating
+from tinylm.core.progress import Silent
+from tinylm.steps import side_by_side
+side_by_side.usable_cores = lambda: 2
+work = [partial(beating, Path(name)) for name in {[str(file) for file in files]}]
+side_by_side.run_side_by_side("working", "jobs", work, Silent(), short=False)
+"""
+    support = str(Path(jobs.__file__).parent)
+    with subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": support}) as parent:
+        deadline = time.monotonic() + 60
+        while not all(file.exists() for file in files) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        parent.kill()
+    while any(time.time() - file.stat().st_mtime < 2 for file in files):
+        assert time.monotonic() < deadline, "a job goes on"
+        time.sleep(0.1)
 
 
 def test_the_next_stage_finds_the_processes_of_this_one():

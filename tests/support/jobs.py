@@ -50,3 +50,11 @@ def killed(progress):
     """Work that the system ends, as where memory runs out."""
     del progress
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def beating(file, progress):
+    """Work that shows that it goes on, and does not report."""
+    del progress
+    for _ in range(600):
+        file.touch()
+        time.sleep(0.1)

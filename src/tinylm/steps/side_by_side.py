@@ -19,6 +19,7 @@ from tinylm.core.cores import usable_cores
 from tinylm.core.errors import InterruptedByUserError, TinyLMError
 from tinylm.core.progress import Progress
 from tinylm.core.signals import stop_signals
+from tinylm.core.workers import begin_worker
 
 Result = TypeVar("Result")
 Job = Callable[[Progress], Result]
@@ -74,7 +75,8 @@ def run_side_by_side(
         # The next stage finds the processes of this one, with PyTorch imported. Of one that grew, or that idled for too
         # long as its next job came, loky warns when it takes another in its place, which is no concern of the user's.
         warnings.filterwarnings("ignore", "A worker (stopped|was restarted) while some jobs", UserWarning)
-        pool = get_reusable_executor(at_once, timeout=_IDLE_SECONDS, env=environment)
+        begin = {"initializer": begin_worker, "initargs": (os.getpid(),)}
+        pool = get_reusable_executor(at_once, timeout=_IDLE_SECONDS, env=environment, **begin)
         with _Reports(shown) as reports:
             waiting = [partial(pool.submit, _work, job, number, *reports.place) for number, job in enumerate(jobs)]
             futures = _run(waiting, at_once, reports)
@@ -127,9 +129,6 @@ def _most_on_gpu() -> int:
 
 def _work(job: Job[Result], number: int, address: str, key: bytes) -> Result:
     """Do a job in a process of the pool."""
-    # Ctrl-C in a terminal is for the parent, which passes it on.
-    with suppress(OSError, AttributeError):
-        os.setpgid(0, 0)
     # While it trains, the trainer has handlers of its own.
     signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -13,8 +13,8 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
+import os
 import re
-import signal
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 from tinylm.core.cores import usable_cores
 from tinylm.core.errors import InputError
 from tinylm.core.files import cache_folder, new_folder
+from tinylm.core.workers import begin_worker
 
 BYTES_PER_LIBRARY = 8_000_000
 SHORTEST = 80
@@ -151,10 +152,11 @@ def _read_all(libraries: Sequence[Library]) -> Iterator[list[str]]:
         return
     from loky import ProcessPoolExecutor  # noqa: PLC0415
 
-    # Ctrl-C in a terminal reaches the processes too, and is for this one to answer.
-    pool = ProcessPoolExecutor(cores, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    pool = ProcessPoolExecutor(cores, initializer=begin_worker, initargs=(os.getpid(),))
     try:
-        yield from pool.map(_read, libraries)
+        # `map` would cancel what is left when it is closed, and a cancelled job is one that loky stumbles over.
+        for future in [pool.submit(_read, library) for library in libraries]:
+            yield future.result()
     finally:
         pool.shutdown(kill_workers=True)
 
