@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jobs
 import pytest
-from jobs import fail, killed, square, until_stopped, untrained
+from jobs import fail, killed, square, surroundings, until_stopped, untrained
 
 from tinylm.core.errors import InputError, InterruptedByUserError, TinyLMError
 from tinylm.core.progress import Silent
@@ -103,6 +103,15 @@ side_by_side.run_side_by_side("working", "jobs", work, Silent(), short=False)
 def test_the_next_stage_finds_the_processes_of_this_one():
     processes = [{process for _, process, _ in run([partial(square, number) for number in range(4)])} for _ in "ab"]
     assert processes[0] == processes[1]
+
+
+def test_jobs_are_done_in_the_folder_and_the_environment_of_their_stage(tmp_path, monkeypatch):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert {folder for folder, _ in run([surroundings] * 2)} == {str(tmp_path / name)}
+        monkeypatch.setenv("TINYLM_CACHE", name)
+        assert {cache for _, cache in run([surroundings] * 2)} == {name}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

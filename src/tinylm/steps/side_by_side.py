@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
 from typing import TypeVar
 
 from tinylm.core.cores import usable_cores
@@ -69,7 +70,13 @@ def run_side_by_side(
     from loky import get_reusable_executor
 
     threads = cores // at_once
-    environment = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    # All of it, and where we are: processes of another environment or folder are not taken for this stage.
+    environment = {
+        **os.environ,
+        "PWD": str(Path.cwd()),
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+    }
     shown = _Together(what, unit, len(jobs), progress)
     try:
         # The next stage finds the processes of this one, with PyTorch imported. Of one that grew, or that idled for too
@@ -134,6 +141,8 @@ def _work(job: Job[Result], number: int, address: str, key: bytes) -> Result:
     try:
         with Client(address, authkey=key) as connection:
             connection.send((number, "began", os.getpid()))
+            # A job that is done before its reader is known would not be heard.
+            connection.recv()
             return job(_Remote(connection, number))
     except KeyboardInterrupt as error:
         raise InterruptedByUserError("interrupted; what was finished is kept") from error
@@ -233,17 +242,17 @@ class _Reports:
         # Closing the listener ends it.
         with suppress(OSError):
             while True:
-                reader = threading.Thread(target=partial(self._read, self._listener.accept()), daemon=True)
-                self._readers.append(reader)
-                reader.start()
+                threading.Thread(target=self._read, args=(self._listener.accept(),), daemon=True).start()
 
     def _read(self, connection: Connection) -> None:
         number, _, process = connection.recv()
         with self._lock:
+            self._readers.append(threading.current_thread())
             self._processes[number] = process
             if self._stopping:
                 _terminate(process)
         with connection, suppress(EOFError, OSError):
+            connection.send("known")
             while True:
                 self._shown.receive(*connection.recv())
         with self._lock:
