@@ -22,12 +22,14 @@ from tinylm.steps.pretrain import Pretrain
 from tinylm.steps.train import Train
 from tinylm.study.comparison import compare
 from tinylm.study.library_task import library_task
+from tinylm.study.pace import duration
 from tinylm.study.reporting.charts import Chart, Curve, Reference
 from tinylm.study.reporting.report import NextStep, ResultRow, write_report
 from tinylm.text.corpus import CorpusSource
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import write_examples
 from tinylm.train.member import TRAINING
+from tinylm.train.schedule import seconds_of
 from tinylm.train.settings import FinetuneSettings, PretrainSettings
 from tinylm.train.trainer import METRICS
 
@@ -88,8 +90,8 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
         output / REPORT,
         title="Which library does this text document?",
         summary=(
-            f"{_MEMBERS} language models with one layer each were pre-trained for {_BUDGET} on the documentation of "
-            f"the Python packages on this machine, then fine-tuned to distinguish {len(task.labels)} libraries on "
+            f"{_MEMBERS} language models with one layer each were pre-trained for {duration(seconds_of(_BUDGET))} "
+            f"on the documentation of the Python packages on this machine, then fine-tuned to distinguish {len(task.labels)} libraries on "
             f"{len(task.train)} labelled texts. Together they are right on {pretrained:.1%} of "
             f"{len(task.test):,} unseen texts; the same members without pre-training, on {scratch:.1%}."
         ),
