@@ -91,8 +91,8 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
         title="Which library does this text document?",
         summary=(
             f"{_MEMBERS} language models with one layer each were pre-trained for {duration(seconds_of(_BUDGET))} "
-            f"on the documentation of the Python packages on this machine, then fine-tuned to distinguish {len(task.labels)} libraries on "
-            f"{len(task.train)} labelled texts. Together they are right on {pretrained:.1%} of "
+            "on the documentation of the Python packages on this machine, then fine-tuned to distinguish "
+            f"{len(task.labels)} libraries on {len(task.train)} labelled texts. Together they are right on {pretrained:.1%} of "
             f"{len(task.test):,} unseen texts; the same members without pre-training, on {scratch:.1%}."
         ),
         table=rows,
