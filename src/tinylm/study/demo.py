@@ -92,8 +92,9 @@ def run_demo(output: Path, *, resume: bool, progress: Progress) -> tuple[list[Re
         summary=(
             f"{_MEMBERS} language models with one layer each were pre-trained for {duration(seconds_of(_BUDGET))} "
             "on the documentation of the Python packages on this machine, then fine-tuned to distinguish "
-            f"{len(task.labels)} libraries on {len(task.train)} labelled texts. Together they are right on {pretrained:.1%} of "
-            f"{len(task.test):,} unseen texts; the same members without pre-training, on {scratch:.1%}."
+            f"{len(task.labels)} libraries on {len(task.train)} labelled texts. "
+            f"Together they are right on {pretrained:.1%} of {len(task.test):,} unseen texts; "
+            f"the same members without pre-training, on {scratch:.1%}."
         ),
         table=rows,
         charts=list(_charts(output)),
