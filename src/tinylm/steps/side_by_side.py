@@ -82,8 +82,9 @@ def run_side_by_side(
         # The next stage finds the processes of this one, with PyTorch imported. Of one that grew, or that idled for too
         # long as its next job came, loky warns when it takes another in its place, which is no concern of the user's.
         warnings.filterwarnings("ignore", "A worker (stopped|was restarted) while some jobs", UserWarning)
-        begin = {"initializer": begin_worker, "initargs": (os.getpid(),)}
-        pool = get_reusable_executor(at_once, timeout=_IDLE_SECONDS, env=environment, **begin)
+        pool = get_reusable_executor(
+            at_once, timeout=_IDLE_SECONDS, env=environment, initializer=begin_worker, initargs=(os.getpid(),)
+        )
         with _Reports(shown) as reports:
             waiting = [partial(pool.submit, _work, job, number, *reports.place) for number, job in enumerate(jobs)]
             futures = _run(waiting, at_once, reports)
