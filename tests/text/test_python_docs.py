@@ -4,8 +4,9 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
+from jobs import killed
 
-from tinylm.core.errors import InputError
+from tinylm.core.errors import InputError, TinyLMError
 from tinylm.study import library_task
 from tinylm.text import python_docs as docs
 from tinylm.text.corpus import open_corpus
@@ -57,6 +58,14 @@ def test_processes_read_what_one_reads_in_its_order(tmp_path, monkeypatch):
     assert set(multiprocessing.active_children()) > others
     pairs.close()
     assert set(multiprocessing.active_children()) <= others, "whoever stops reading leaves no process behind"
+
+
+def test_a_process_that_is_killed_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(docs, "_FEW", 1)
+    monkeypatch.setattr(docs, "usable_cores", lambda: 2)
+    monkeypatch.setattr(docs, "_read", killed)
+    with pytest.raises(TinyLMError, match=r"killed while reading documentation.*start again"):
+        list(installed_documentation([library(tmp_path, f"number{number}") for number in range(4)]))
 
 
 def test_code_that_cannot_be_parsed_is_no_documentation(tmp_path):

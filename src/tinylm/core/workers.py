@@ -1,9 +1,13 @@
-"""How a process begins that works for this one in a pool."""
+"""Processes that work for this one in a pool: how they begin, and what is said where one is killed."""
 
 import os
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager, suppress
+
+from tinylm.core.errors import TinyLMError
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether the parent is there."""
@@ -19,6 +23,26 @@ def begin_worker(parent: int) -> None:
     with suppress(OSError, AttributeError):
         os.setpgid(0, 0)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+@contextmanager
+def killed_worker_explained(what: str, how_to_go_on: str) -> Iterator[None]:
+    """Where a process of a pool is killed, say so in a sentence.
+
+    Args:
+        what: it was doing.
+        how_to_go_on: what the user can do, besides freeing memory.
+
+    Raises:
+        TinyLMError: a process was killed.
+    """
+    try:
+        yield
+    except BrokenExecutor as error:
+        raise TinyLMError(
+            f"a process was killed while {what}, most often by a system whose memory runs out: free memory, "
+            f"or run on one core (taskset -c 0 on Linux), and {how_to_go_on}"
+        ) from error
 
 
 def _end_with(parent: int) -> None:

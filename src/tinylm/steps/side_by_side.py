@@ -9,7 +9,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from tinylm.core.cores import usable_cores
-from tinylm.core.errors import InterruptedByUserError, TinyLMError
+from tinylm.core.errors import InterruptedByUserError
 from tinylm.core.progress import Progress
 from tinylm.core.signals import stop_signals
-from tinylm.core.workers import begin_worker
+from tinylm.core.workers import begin_worker, killed_worker_explained
 
 Result = TypeVar("Result")
 Job = Callable[[Progress], Result]
@@ -85,14 +85,9 @@ def run_side_by_side(
         pool = get_reusable_executor(
             at_once, timeout=_IDLE_SECONDS, env=environment, initializer=begin_worker, initargs=(os.getpid(),)
         )
-        with _Reports(shown) as reports:
+        with killed_worker_explained(what, "go on with --resume: what was saved is kept"), _Reports(shown) as reports:
             waiting = [partial(pool.submit, _work, job, number, *reports.place) for number, job in enumerate(jobs)]
             futures = _run(waiting, at_once, reports)
-    except BrokenExecutor as error:
-        raise TinyLMError(
-            f"a process was killed while {what}, most often by a system whose memory runs out; what was saved is kept: "
-            "free memory, or run on one core (taskset -c 0 on Linux), and go on with --resume"
-        ) from error
     finally:
         shown.close()
     return [future.result() for future in futures]

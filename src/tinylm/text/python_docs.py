@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from tinylm.core.cores import usable_cores
 from tinylm.core.errors import InputError
 from tinylm.core.files import cache_folder, new_folder
-from tinylm.core.workers import begin_worker
+from tinylm.core.workers import begin_worker, killed_worker_explained
 
 BYTES_PER_LIBRARY = 8_000_000
 SHORTEST = 80
@@ -156,7 +156,9 @@ def _read_all(libraries: Sequence[Library]) -> Iterator[list[str]]:
     try:
         # `map` would cancel what is left when it is closed, and a cancelled job is one that loky stumbles over.
         for future in [pool.submit(_read, library) for library in libraries]:
-            yield future.result()
+            with killed_worker_explained("reading documentation", "start again"):
+                texts = future.result()
+            yield texts
     finally:
         pool.shutdown(kill_workers=True)
 
