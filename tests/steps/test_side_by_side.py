@@ -56,6 +56,14 @@ def test_results_are_in_order_and_from_two_processes_on_their_share_of_the_cores
     assert heard.shares == sorted(heard.shares) and heard.shares[-1] == 5
 
 
+def test_a_job_that_takes_longer_is_more_of_the_whole():
+    heard = Heard()
+    jobs = [partial(square, number) for number in range(2)]
+    run_side_by_side("working", "jobs", jobs, heard, short=False, seconds=[9, 1])
+    possible = {round(1.8 * first + 0.2 * second, 6) for first in (0, 0.5, 1) for second in (0, 0.5, 1)}
+    assert {round(share, 6) for share in heard.shares} < possible and heard.shares[-1] == pytest.approx(2)
+
+
 @pytest.mark.parametrize(("count", "short"), [(1, False), (3, True)], ids=["one", "short"])
 def test_one_job_and_short_ones_are_done_here(count, short):
     heard = Heard()

@@ -40,7 +40,13 @@ _LAST_WORDS = 1.0
 
 
 def run_side_by_side(
-    what: str, unit: str, jobs: Sequence[Job[Result]], progress: Progress, *, short: bool
+    what: str,
+    unit: str,
+    jobs: Sequence[Job[Result]],
+    progress: Progress,
+    *,
+    short: bool,
+    seconds: Sequence[float] | None = None,
 ) -> list[Result]:
     """Do all jobs, as many at once as there are cores and no more than `MOST`; one alone is done in this process.
 
@@ -54,6 +60,7 @@ def run_side_by_side(
         jobs: what to do.
         progress: receives the messages of all, and how far they are together.
         short: whether each takes no longer than starting a process does; then they are done here, one by one.
+        seconds: how long each is estimated to take, by which progress weighs them; all alike when None.
 
     Returns:
         Their results, in the order of the jobs.
@@ -77,7 +84,7 @@ def run_side_by_side(
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
     }
-    shown = _Together(what, unit, len(jobs), progress)
+    shown = _Together(what, unit, seconds or [1.0] * len(jobs), progress)
     try:
         # The next stage finds the processes of this one, with PyTorch imported. Of one that grew, or that idled for too
         # long as its next job came, loky warns when it takes another in its place, which is no concern of the user's.
@@ -172,13 +179,14 @@ class _Remote:
 
 
 class _Together:
-    """The progress of all jobs as one stage."""
+    """The progress of all jobs as one stage, of as many units as there are jobs, each weighed by its seconds."""
 
-    def __init__(self, what: str, unit: str, jobs: int, progress: Progress) -> None:
+    def __init__(self, what: str, unit: str, seconds: Sequence[float], progress: Progress) -> None:
         self._progress, self._lock = progress, threading.Lock()
-        self._share, self._closed = [0.0] * jobs, False
+        self._weights = [len(seconds) * each / sum(seconds) for each in seconds]
+        self._share, self._closed = [0.0] * len(seconds), False
         self._stages: dict[int, tuple[str, float | None]] = {}
-        progress.start(what, jobs, unit)
+        progress.start(what, len(seconds), unit)
 
     def receive(self, number: int, kind: str, *values: object) -> None:
         """Take over what a job reports."""
@@ -194,10 +202,13 @@ class _Together:
                     what, total = self._stages[number]
                     if total:
                         self._share[number] = max(self._share[number], min(1.0, done / total))
-                    self._progress.update(sum(self._share), f"{what}: {facts}" if facts else what)
+                    self._progress.update(self._done(), f"{what}: {facts}" if facts else what)
                 case "ended", _:
                     self._share[number] = 1.0
-                    self._progress.update(sum(self._share))
+                    self._progress.update(self._done())
+
+    def _done(self) -> float:
+        return sum(weight * share for weight, share in zip(self._weights, self._share, strict=True))
 
     def close(self) -> None:
         """The stage is over."""

@@ -25,6 +25,8 @@ from tinylm.study.statistics.results import SEED, Results
 
 _SHORT_SECONDS = 15.0
 """A round that is estimated to take less is done in this process."""
+_LEAST_SECONDS = 0.1
+"""That any run counts for, of which no estimate is known."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,14 @@ def run_study(lab: Lab, planned: Plan, progress: Progress, *, ray: bool = False)
     while ready := _ready(planned.runs, lab, tried):
         for together in _rounds(ready):
             jobs = [partial(_do, run, lab) for run in together.values()]
-            seconds = sum(planned.seconds.get(run, 0.0) for run in together)
+            seconds = [max(_LEAST_SECONDS, planned.seconds.get(run, 0.0)) for run in together]
             alone = any(run.alone for run in together)
             shown.begin([run for run in planned.pending if not _is_done(run, lab)], len(together), alone=alone)
             if ray and not alone:
                 run_on_ray(jobs, shown)
             else:
-                run_side_by_side("runs", "runs", jobs, shown, short=alone or seconds < _SHORT_SECONDS)
+                short = alone or sum(seconds) < _SHORT_SECONDS
+                run_side_by_side("runs", "runs", jobs, shown, short=short, seconds=seconds)
         tried.update(name_of(run, lab) for run in ready.values())
     return dict(_failures(planned.runs, lab))
 
