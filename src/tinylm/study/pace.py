@@ -33,7 +33,7 @@ class StudyProgress:
         self._say, self._seconds, self._total = progress.say, seconds, total
         self._began = time.perf_counter()
         self._said = 0.0
-        self._left: list[float] = []
+        self._left: list[tuple[str, float]] = []
         self._together, self._alone = 0, False
 
     def begin(self, left: Sequence[Run], together: int, *, alone: bool) -> None:
@@ -44,7 +44,7 @@ class StudyProgress:
             together: how many of them the round has.
             alone: whether one goes after the other.
         """
-        self._left = [self._seconds.get(run, 0.0) for run in left]
+        self._left = [(run.title, self._seconds.get(run, 0.0)) for run in left]
         self._together, self._alone = together, alone
         self._say_how_far()
 
@@ -53,15 +53,17 @@ class StudyProgress:
         self._say(message)
         if message.startswith("warning") or not self._left:
             return
-        # Runs of a round are alike, so that it does not matter which of them is done.
-        self._left.pop(0)
+        # One that stood for what a search would find is done under another title; those of a round are alike.
+        done = (number for number, (title, _) in enumerate(self._left) if message.startswith(f"{title}: "))
+        self._left.pop(next(done, 0))
         self._together -= 1
         if self._together and time.perf_counter() - self._said > _SECONDS_BETWEEN_LINES:
             self._say_how_far()
 
     def _say_how_far(self) -> None:
         self._said = time.perf_counter()
-        total, to_go, spent = sum(self._seconds.values()), sum(self._left), self._said - self._began
+        total, to_go = sum(self._seconds.values()), sum(seconds for _, seconds in self._left)
+        spent = self._said - self._began
         # At the pace so far, which knows how many go side by side, once something is done.
         if 0 < to_go < total and spent > 1:
             to_go *= spent / (total - to_go)
