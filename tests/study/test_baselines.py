@@ -1,12 +1,16 @@
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tinylm.core.errors import MissingExtraError
+from tinylm.core.errors import MissingExtraError, TinyLMError
+from tinylm.study.baselines import fast_text
+from tinylm.study.baselines.fast_text import fasttext_classes, ranked_fits, train_on_lines
 from tinylm.study.baselines.tfidf import choose, tfidf_svm, token_pattern
+from tinylm.text.splits import Examples, Task
 
 AG_NEWS = Path(__file__).resolve().parents[3] / "shared" / "data" / "ag_news"
 
@@ -90,3 +94,55 @@ def test_tfidf_on_ag_news_with_250_texts_a_label():
     )
     predicted = tfidf_svm([texts[i] for i in chosen], labels[chosen], test["text"].to_pylist())
     assert np.mean(predicted == test["label"].to_numpy()) > 0.82
+
+
+def fake_fasttext(exploding):
+    """A fastText whose models are their settings, and whose weights explode where `exploding` says so."""
+
+    def train_supervised(**settings):
+        assert Path(settings["input"]).read_text() == "__label__0 a\n__label__1 b\n"
+        assert settings["thread"] >= 10, "with fewer it leaves a part of its vectors as it finds the memory"
+        if exploding(settings):
+            raise RuntimeError("Encountered NaN.")
+        return settings
+
+    return SimpleNamespace(train_supervised=train_supervised)
+
+
+LINES = ["__label__0 a\n", "__label__1 b\n"]
+
+
+def test_fasttext_has_the_settings_that_are_best_on_other_texts(monkeypatch):
+    monkeypatch.setattr(fast_text, "require_fasttext", lambda: fake_fasttext(lambda settings: settings["lr"] == 1.0))
+
+    def measure(settings):
+        return settings["epoch"] - 10 * settings["wordNgrams"] + settings["maxn"]
+
+    best, second, *_ = ranked_fits(LINES, measure, dim=7)
+    assert best == (100, 0.5, 1, 3, 6) and second == (100, 0.5, 1, 0, 0)
+    model = train_on_lines("task", LINES, [best._replace(lr=1.0), second, best], dim=7)
+    assert (model["epoch"], model["maxn"], model["dim"]) == (100, 0, 7), "what explodes on all texts is left out"
+
+
+def test_fasttext_reads_many_texts_less_often(monkeypatch):
+    monkeypatch.setattr(fast_text, "require_fasttext", lambda: fake_fasttext(lambda _: False))
+    monkeypatch.setattr(fast_text, "_MOST_READ", 100)
+    assert {fit.epoch for fit in ranked_fits(LINES, lambda _: 0.0)} == {25}
+
+
+def test_fasttext_is_cautious_where_its_weights_explode_and_gives_up_where_they_still_do(monkeypatch):
+    monkeypatch.setattr(fast_text, "require_fasttext", lambda: fake_fasttext(lambda settings: settings["lr"] > 0.1))
+    assert {fit.lr for fit in ranked_fits(LINES, lambda _: 0.0)} == {0.1}
+    monkeypatch.setattr(fast_text, "require_fasttext", lambda: fake_fasttext(lambda _: True))
+    assert ranked_fits(LINES, lambda _: 0.0) == []
+    with pytest.raises(TinyLMError, match=r"fastText's weights exploded on task, also at a learning rate of 0\.1"):
+        train_on_lines("task", LINES, [])
+
+
+def test_fasttext_learns_which_words_say_the_label():
+    pytest.importorskip("fasttext")
+    texts = [f"{thing} {colour}" for thing in ("stone", "leaf", "river", "house") for colour in ("red", "blue")] * 5
+    labels = np.array([0, 1] * 20)
+    unseen = Examples(("sky blue", "sky red", "tree red"), np.array([1, 0, 0]))
+    task = Task("colours", ("red", "blue"), Examples(tuple(texts), labels), unseen, "fingerprint")
+    assert fasttext_classes(task, 0).tolist() == [1, 0, 0]

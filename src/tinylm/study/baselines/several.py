@@ -5,20 +5,20 @@ Both get thresholds by the rule that a committee gets them by (`committee/thresh
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from tinylm.committee.thresholds import choose_thresholds, f1_scores
-from tinylm.study.baselines.fast_text import fasttext_line, train_on_lines
+from tinylm.study.baselines.fast_text import fasttext_line, ranked_fits, train_on_lines
 from tinylm.study.baselines.tfidf import Features, linear_svm, vectoriser
 from tinylm.text.splits import Examples, Task
 from tinylm.text.stratify import held_out_of_several
 
 _C = (0.25, 0.5, 1.0, 2.0, 4.0)
 _HELD_OUT = 0.2
-_FASTTEXT = {"epoch": 25, "wordNgrams": 2, "bucket": 200_000, "dim": 50, "verbose": 0}
+_FASTTEXT = {"loss": "ova", "dim": 50}
 
 Scores = npt.NDArray[np.float64]
 
@@ -56,14 +56,24 @@ def tfidf_svm_labels(task: Task, seed: int = 0) -> npt.NDArray[np.bool_]:
 def fasttext_labels(task: Task, seed: int = 0) -> npt.NDArray[np.bool_]:
     """Labels of the test texts by fastText with `loss=ova`: (test texts, labels).
 
-    Thresholds are chosen by a fifth of the training texts, held out.
+    Settings and thresholds are chosen by a fifth of the training texts, held out.
 
     Raises:
         MissingExtraError: fasttext is not installed.
+        TinyLMError: its weights exploded by all settings.
     """
     rest, held_out = _parted(task, seed)
-    thresholds = choose_thresholds(_fasttext_scores(task.name, rest, held_out.texts, seed), held_out.labels, seed)
-    return np.asarray(_fasttext_scores(task.name, task.train, task.test.texts, seed) >= thresholds)
+    labels = len(task.labels)
+
+    def measure(model: Any) -> float:
+        scores = _fasttext_scores(model, held_out.texts, labels)
+        return sum(_f1(scores >= choose_thresholds(scores, held_out.labels, seed), held_out.labels))
+
+    ranked = ranked_fits(_fasttext_lines(rest, seed), measure, **_FASTTEXT)
+    chosen = train_on_lines(task.name, _fasttext_lines(rest, seed), ranked, **_FASTTEXT)
+    thresholds = choose_thresholds(_fasttext_scores(chosen, held_out.texts, labels), held_out.labels, seed)
+    final = train_on_lines(task.name, _fasttext_lines(task.train, seed), ranked, **_FASTTEXT)
+    return np.asarray(_fasttext_scores(final, task.test.texts, labels) >= thresholds)
 
 
 def _parted(task: Task, seed: int) -> tuple[Examples, Examples]:
@@ -93,17 +103,21 @@ def _svm_scores(
         yield c, scores
 
 
-def _fasttext_scores(name: str, train: Examples, texts: Sequence[str], seed: int) -> Scores:
+def _fasttext_lines(examples: Examples, seed: int) -> list[str]:
     lines = [
         " ".join(f"__label__{label}" for label in np.flatnonzero(row)) + " " + fasttext_line(text)
-        for row, text in zip(train.labels, train.texts, strict=True)
+        for row, text in zip(examples.labels, examples.texts, strict=True)
         if row.any()
     ]
     random.Random(seed).shuffle(lines)
-    model = train_on_lines(name, lines, loss="ova", **_FASTTEXT)
-    scores = np.zeros((len(texts), train.labels.shape[1]))
+    return lines
+
+
+def _fasttext_scores(model: Any, texts: Sequence[str], labels: int) -> Scores:
+    """The probability of each label: (texts, labels)."""
+    scores = np.zeros((len(texts), labels))
     for row, text in enumerate(texts):
         # `predict` of fasttext needs a NumPy older than 2; what it calls does not.
-        for probability, label in model.f.predict(fasttext_line(text), scores.shape[1], 0.0, "strict"):
+        for probability, label in model.f.predict(fasttext_line(text), labels, 0.0, "strict"):
             scores[row, int(label.removeprefix("__label__"))] = probability
     return scores

@@ -43,6 +43,9 @@ BASELINES: dict[str, Callable[[Task, int], tuple[Predictor, float]]] = {
 }
 """By name: task and seed to a predictor of classes, and the megabytes of its weights."""
 
+_EDITIONS = {"fastText": 3}
+"""Of the code of a baseline; 2 of the others."""
+
 
 @dataclass(frozen=True)
 class TimedBaseline(Run):
@@ -60,7 +63,13 @@ class TimedBaseline(Run):
 
     def facts(self, lab: Lab) -> Facts:
         """See `Run`."""
-        return {"kind": "timed-baseline", "name": self.baseline, "edition": 2, **lab.task_facts(self.sample, self.seed)}
+        edition = _EDITIONS.get(self.baseline, 2)
+        return {
+            "kind": "timed-baseline",
+            "name": self.baseline,
+            "edition": edition,
+            **lab.task_facts(self.sample, self.seed),
+        }
 
     def measure(self, lab: Lab, progress: Progress) -> Facts:
         """See `assembled.time_classes`."""
