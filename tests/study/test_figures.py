@@ -59,6 +59,15 @@ def test_named_points_have_their_names_in_the_svg():
     assert "a &lt;b&gt;</text>" in named and "a &lt;b&gt;</text>" not in svg(SCATTER)
 
 
+def test_names_of_near_points_stand_below_each_other():
+    at = {"a": (1.0, 80.0), "b": (1.1, 79.9), "c": (1.2, 79.8), "far": (100.0, 79.9), "low": (1.0, 60.0)}
+    points = [Point(name, "ours", x, y, named=True) for name, (x, y) in at.items()]
+    heights = {p.name: height for p, height in replace(SCATTER, points=points).heights_of_names()}
+    assert (heights["a"], heights["far"], heights["low"]) == (80.0, 79.9, 60.0)
+    assert heights["a"] - heights["b"] == pytest.approx(heights["b"] - heights["c"])
+    assert heights["a"] - heights["b"] > 0.5
+
+
 def test_svg_has_a_legend_which_the_page_has_beside_the_chart():
     assert ">theirs</text>" in svg(SCATTER) and ">default</text>" in svg(INTERVALS)
 

@@ -90,7 +90,7 @@ class Latency(Study):
             frontier = [one for one in found if not any(other.beats(one) for other in found)]
             frontier.sort(key=lambda one: one.p50_ms)
             points = [
-                Point(one.name, _FRONTIER if one in frontier else _BEATEN, one.p50_ms, one.accuracy, one in frontier)
+                Point(one.name, _FRONTIER if one in frontier else _BEATEN, one.p50_ms, one.accuracy, named=True)
                 for one in found
             ]
             charts.append(

@@ -213,6 +213,9 @@ def _show_legends(part: Any) -> None:
             colour["legend"] = {
                 "orient": "bottom",
                 "title": None,
+                "columns": 3,
+                # Whoever shows the file may have a wider font than the one that it was laid out with.
+                "columnPadding": 50,
                 "labelLimit": _SVG_WIDTH,
                 "symbolType": "square",
                 "symbolOpacity": 1,

@@ -1,5 +1,6 @@
 """Further charts of a page: estimates with their intervals, a line each, and points with names."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from tinylm.study.statistics.intervals import Interval
 _LINE, _AXIS = 22, 50
 """Pixels of a line of an interval chart, and of its axis."""
 _LABEL_WIDTH = 150
+_NAME_LINE, _NAME_SHARE = 13, 0.35
+"""Pixels from the name of a point to the next one below, and the share of the horizontal axis that a name takes."""
 
 
 @dataclass(frozen=True)
@@ -136,13 +139,32 @@ class ScatterChart:
         ]
         data = alt.Chart(alt.InlineData(values=[vars(point) for point in self.points]))
         layers = [data.mark_point(filled=True, size=60, opacity=0.85).encode(x=x, y=y, color=colour, tooltip=tooltip)]
-        named = [{"x": point.x, "y": point.y, "name": point.name} for point in self.points if point.named]
+        named = [{"x": point.x, "y": height, "name": point.name} for point, height in self.heights_of_names()]
         if named:
             names = alt.Chart(alt.InlineData(values=named)).mark_text(
                 align="left", dx=7, fontSize=11, color="currentColor"
             )
             layers.append(names.encode(x=x, y=y, text="name:N"))
         return alt.layer(*layers)
+
+    def heights_of_names(self) -> list[tuple[Point, float]]:
+        """Each point that has its name written, from the top, and the height of that name, below those in its way."""
+        across = [math.log(point.x) if self.log_x else point.x for point in self.points]
+        near = _NAME_SHARE * (max(across) - min(across))
+        up = [point.y for point in self.points]
+        line = _NAME_LINE * (max(up) - min(up)) / (self.height - _AXIS)
+        found: list[tuple[Point, float]] = []
+        placed: list[tuple[float, float]] = []
+        for place, point in sorted(zip(across, self.points, strict=True), key=lambda pair: -pair[1].y):
+            if not point.named:
+                continue
+            height = point.y
+            for other, taken in placed:
+                if abs(place - other) <= near and height > taken - line:
+                    height = taken - line
+            placed.append((place, height))
+            found.append((point, height))
+        return found
 
 
 def _values(estimate: Estimate) -> dict[str, Any]:
