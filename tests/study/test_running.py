@@ -137,6 +137,16 @@ def test_of_runs_that_take_unlike_times_the_one_that_is_done_counts(heard, monke
     assert heard.lines[-1].endswith("; about 10 min left")
 
 
+def test_one_short_run_is_too_little_to_know_the_pace_by(heard, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    shown = StudyProgress(heard, {A: 600.0, B: 0.1}, 2)
+    shown.begin([A, B], 2, alone=False)
+    now[0] += 61
+    shown.say("toy b: 61 s")
+    assert heard.lines[-1].endswith("; about 10 min left")
+
+
 KILLED = """
 import os, sys
 from pathlib import Path

@@ -9,6 +9,8 @@ from tinylm.steps.side_by_side import MOST
 from tinylm.study.runs.run import Run
 
 _SECONDS_BETWEEN_LINES = 60.0
+_ENOUGH = 0.05
+"""Share of a study from which on its pace is known."""
 
 
 def duration(seconds: float) -> str:
@@ -64,8 +66,8 @@ class StudyProgress:
         self._said = time.perf_counter()
         total, to_go = sum(self._seconds.values()), sum(seconds for _, seconds in self._left)
         spent = self._said - self._began
-        # At the pace so far, which knows how many go side by side, once something is done.
-        if 0 < to_go < total and spent > 1:
+        # At the pace so far, which knows how many go side by side, once enough is done to know it.
+        if to_go and total - to_go > _ENOUGH * total and spent > 1:
             to_go *= spent / (total - to_go)
         running = min(self._together, 1 if self._alone else usable_cores(), MOST)
         done = self._total - len(self._left)
