@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from tinylm.core.errors import InputError
-from tinylm.study.reporting.conclusions import NO_LIMIT, Comparison, accuracy_at_infinity, finding, signed
+from tinylm.study.reporting.conclusions import NO_LIMIT, Comparison, accuracy_at_infinity, finding, shown_p, signed
 from tinylm.study.statistics.fits import PowerLaw, fit_by_seed, fit_power_law
 from tinylm.study.statistics.intervals import holm, p_value, rank_correlation, t_interval
 from tinylm.study.statistics.results import Results
@@ -83,6 +83,10 @@ def test_p_value_is_that_of_the_t_test():
     values = [1.2, 0.7, 1.9, 0.4]
     assert p_value(t_interval(values)) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
     assert p_value(t_interval([1.0])) == 1.0 and p_value(t_interval([1.0, 1.0])) == 0.0
+
+
+def test_a_small_p_value_is_not_shown_as_zero():
+    assert (shown_p(0.0004), shown_p(0.0006), shown_p(1.0)) == ("< 0.001", "0.001", "1.000")
 
 
 def test_holm_is_that_of_its_definition():

@@ -75,7 +75,7 @@ class Comparison:
         """A row for each difference."""
         factors = list(self.differences[0].levels) if self.differences else []
         rows = [
-            [*(shown(level) for level in d.levels.values()), signed(d.interval), f"{p:.3f}"]
+            [*(shown(level) for level in d.levels.values()), signed(d.interval), shown_p(p)]
             for d, p in zip(self.differences, self.adjusted, strict=True)
         ]
         return Table([*factors, f"{self.name}, {unit}", "p (Holm)"], rows)
@@ -114,6 +114,11 @@ def accuracy_at_infinity(errors: Mapping[int, Mapping[int, float]]) -> str:
 def signed(interval: Interval) -> str:
     """An interval with the sign of its mean."""
     return f"{'+' if interval.mean >= 0 else ''}{interval}"
+
+
+def shown_p(value: float) -> str:
+    """A p value to three places: one that is smaller is no zero."""
+    return "< 0.001" if value < 0.0005 else f"{value:.3f}"
 
 
 def sentence(parts: Sequence[str]) -> str:
