@@ -60,7 +60,7 @@ def run_side_by_side(
         jobs: what to do.
         progress: receives the messages of all, and how far they are together.
         short: whether each takes no longer than starting a process does; then they are done here, one by one.
-        seconds: how long each is estimated to take, by which progress weighs them; all alike when None.
+        seconds: how long each is estimated to take, above 0, by which progress weighs them; all alike when None.
 
     Returns:
         Their results, in the order of the jobs.

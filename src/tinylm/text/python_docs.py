@@ -17,7 +17,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -155,12 +155,18 @@ def _read_all(libraries: Sequence[Library]) -> Iterator[list[str]]:
     pool = ProcessPoolExecutor(cores, initializer=begin_worker, initargs=(os.getpid(),))
     try:
         # `map` would cancel what is left when it is closed, and a cancelled job is one that loky stumbles over.
-        for future in [pool.submit(_read, library) for library in libraries]:
-            with killed_worker_explained("reading documentation", "start again"):
+        with _killed_reader_explained():
+            futures = [pool.submit(_read, library) for library in libraries]
+        for future in futures:
+            with _killed_reader_explained():
                 texts = future.result()
             yield texts
     finally:
         pool.shutdown(kill_workers=True)
+
+
+def _killed_reader_explained() -> AbstractContextManager[None]:
+    return killed_worker_explained("reading documentation", "start again")
 
 
 def _read(library: Library) -> list[str]:
