@@ -6,7 +6,15 @@ import pytest
 from scipy import stats
 
 from tinylm.core.errors import InputError
-from tinylm.study.reporting.conclusions import NO_LIMIT, Comparison, accuracy_at_infinity, finding, shown_p, signed
+from tinylm.study.reporting.conclusions import (
+    NO_LIMIT,
+    Comparison,
+    accuracy_at_infinity,
+    corrected_together,
+    finding,
+    shown_p,
+    signed,
+)
 from tinylm.study.statistics.fits import PowerLaw, fit_by_seed, fit_power_law
 from tinylm.study.statistics.intervals import holm, p_value, rank_correlation, t_interval
 from tinylm.study.statistics.results import Results
@@ -58,6 +66,16 @@ def test_comparison_is_of_all_combinations_and_says_how_many_exclude_zero():
         "2 of them clear of zero after Holm's correction"
     )
     assert found.table().rows[0] == ["hard", "+4.8 ± 1.9 (3)", f"{2 * raw[0]:.3f}"]
+
+
+def test_comparisons_of_one_page_are_corrected_together():
+    hard = results().where(task="hard")
+    alone = [Comparison.of(hard, "arm", *pair) for pair in (("new", "old"), ("old", "new"), ("newer", "old"))]
+    p = alone[0].adjusted[0]
+    assert alone[0].sentence().endswith("points, clear of zero")
+    together = corrected_together(alone)
+    assert [comparison.adjusted for comparison in together] == [[pytest.approx(2 * p)], [pytest.approx(2 * p)], []]
+    assert together[0].sentence().endswith("points, clear of zero after Holm's correction")
 
 
 def test_comparison_leaves_out_a_seed_that_lacks_a_combination():

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from tinylm.core.errors import InputError
 from tinylm.study.declaration import Findings, Study
 from tinylm.study.grid import Facts, Levels
-from tinylm.study.reporting.conclusions import POINTS, Comparison, finding, sentence
+from tinylm.study.reporting.conclusions import POINTS, Comparison, corrected_together, finding, sentence
 from tinylm.study.reporting.figures import IntervalChart, Point, ScatterChart
 from tinylm.study.reporting.report import Section, Table
 from tinylm.study.runs.arms import SCRATCH
@@ -74,11 +74,13 @@ class OverlapStudy(Study):
 
     def findings(self, results: Results) -> Findings:
         """Differences between subsets, and rank correlations of each overlap with the gap."""
-        most = Comparison.of(results, "subset", _MOST, _RANDOM)
-        least = Comparison.of(results, "subset", _LEAST, _RANDOM)
-        larger = [Comparison.of(results, "subset", _MOST, f"random x {times}") for times in self.times]
-        removed = [Comparison.of(results, "subset", f"without {share:.0%}", _RANDOM) for share in self.kept_out]
-        estimates = [e for c in (most, least, *larger, *removed) for e in c.estimates(c.name, ("task", "arm"))]
+        larger = [f"random x {times}" for times in self.times]
+        removed = [f"without {share:.0%}" for share in self.kept_out]
+        pairs_compared = [(_MOST, _RANDOM), (_LEAST, _RANDOM)]
+        pairs_compared += [(_MOST, name) for name in larger] + [(name, _RANDOM) for name in removed]
+        compared = corrected_together([Comparison.of(results, "subset", *pair) for pair in pairs_compared])
+        most, least, *others = compared
+        estimates = [e for c in compared for e in c.estimates(c.name, ("task", "arm"))]
         rows, points, correlations = [], [], dict[str, Interval]()
         for task, arm_name in results.levels("task", "arm"):
             pairs = _gaps(results.where(task=task, arm=arm_name))
@@ -92,7 +94,7 @@ class OverlapStudy(Study):
                 for row, gap in pairs
             ]
         best = _best_measure(correlations)
-        answers = [comparison.sentence() for comparison in (most, *larger)]
+        answers = [comparison.sentence() for comparison in (most, *others[: len(larger)])]
         if best:
             answers.append(f"the overlap that predicts the gap best is the one {best}")
         return Findings(
@@ -101,7 +103,7 @@ class OverlapStudy(Study):
                 Section(
                     "Subsets compared",
                     charts=[IntervalChart("Accuracy by subset", "points of accuracy", estimates)] if estimates else [],
-                    tables=[c.table() for c in (most, least, *larger, *removed) if c.differences],
+                    tables=[c.table() for c in compared if c.differences],
                 ),
                 Section(
                     "Overlap and gap",

@@ -1,7 +1,7 @@
 """What several studies conclude with: a comparison of two kinds of run, with table and chart; a curve and its limit."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tinylm.core.errors import InputError
@@ -29,6 +29,8 @@ class Comparison:
     differences: Sequence[Difference]
     overall: Interval | None
     """Of the mean over all combinations, by seed; None where there is no difference."""
+    beside: tuple[float, ...] = ()
+    """P values of other comparisons that are corrected for; see `corrected_together`."""
 
     @classmethod
     def of(
@@ -58,8 +60,13 @@ class Comparison:
 
     @property
     def adjusted(self) -> list[float]:
-        """P values of the differences by Holm's correction for all of this comparison."""
-        return holm([p_value(difference.interval) for difference in self.differences])
+        """P values of the differences by Holm's correction for all of this comparison, and for those beside it."""
+        return holm([*self.p_values, *self.beside])[: len(self.differences)]
+
+    @property
+    def p_values(self) -> list[float]:
+        """Of the differences, each by itself."""
+        return [p_value(difference.interval) for difference in self.differences]
 
     def sentence(self, unit: str = "points") -> str:
         """The overall difference with its interval, and how many of the differences exclude zero."""
@@ -68,7 +75,8 @@ class Comparison:
         clear, count = sum(p < _LEVEL for p in self.adjusted), len(self.differences)
         measured = f"the difference {self.name} is {signed(self.overall)} {unit}"
         if count == 1:
-            return f"{measured}, {'clear' if clear else 'not clear'} of zero"
+            corrected = " after Holm's correction" if self.beside else ""
+            return f"{measured}, {'clear' if clear else 'not clear'} of zero{corrected}"
         return f"{measured} in the mean of {count} comparisons, {clear} of them clear of zero after Holm's correction"
 
     def table(self, unit: str = "points") -> Table:
@@ -109,6 +117,14 @@ def accuracy_at_infinity(errors: Mapping[int, Mapping[int, float]]) -> str:
     if any(fit.limit < _LEAST_SHARE * min(errors[seed].values()) for seed, fit in fits.items()):
         return NO_LIMIT
     return str(Interval(POINTS - limit.mean, limit.half, limit.n))
+
+
+def corrected_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The same comparisons, each corrected for the differences of all of them."""
+    return [
+        replace(one, beside=tuple(p for other in comparisons if other is not one for p in other.p_values))
+        for one in comparisons
+    ]
 
 
 def signed(interval: Interval) -> str:
