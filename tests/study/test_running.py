@@ -127,20 +127,11 @@ def test_progress_says_how_far_it_is_within_a_long_round(heard, monkeypatch):
     assert heard.lines[-1] == "4 runs done, 1 running, 1 to go; about 100 s left".replace("100 s", "2 min")
 
 
-def test_of_runs_that_take_unlike_times_the_one_that_is_done_counts(heard, monkeypatch):
+@pytest.mark.parametrize("seconds", [60.0, 0.1], ids=["long enough", "too short to know the pace by"])
+def test_of_runs_that_take_unlike_times_the_one_that_is_done_counts(heard, monkeypatch, seconds):
     now = [100.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    shown = StudyProgress(heard, {A: 600.0, B: 60.0}, 2)
-    shown.begin([A, B], 2, alone=False)
-    now[0] += 61
-    shown.say("toy b: 61 s")
-    assert heard.lines[-1].endswith("; about 10 min left")
-
-
-def test_one_short_run_is_too_little_to_know_the_pace_by(heard, monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    shown = StudyProgress(heard, {A: 600.0, B: 0.1}, 2)
+    shown = StudyProgress(heard, {A: 600.0, B: seconds}, 2)
     shown.begin([A, B], 2, alone=False)
     now[0] += 61
     shown.say("toy b: 61 s")

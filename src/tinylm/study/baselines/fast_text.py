@@ -87,8 +87,15 @@ def fit_fasttext(task: Task, seed: int, vectors: Path | None = None) -> Any:
 
 
 def _lines(examples: Examples, seed: int) -> list[str]:
+    return shuffled_lines(examples.labels[:, None], examples.texts, seed)
+
+
+def shuffled_lines(labels: Iterable[npt.NDArray[np.integer]], texts: Sequence[str], seed: int) -> list[str]:
+    """Texts in fastText's format, each with its labels, in a seeded order; those without one are left out."""
     lines = [
-        f"__label__{label} {fasttext_line(text)}" for label, text in zip(examples.labels, examples.texts, strict=True)
+        " ".join(f"__label__{label}" for label in of_text) + " " + fasttext_line(text)
+        for of_text, text in zip(labels, texts, strict=True)
+        if len(of_text)
     ]
     # It trains in the order of the file: texts sorted by label cost it half of its accuracy on FewRel.
     random.Random(seed).shuffle(lines)

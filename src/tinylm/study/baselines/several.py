@@ -3,7 +3,6 @@
 Both get thresholds by the rule that a committee gets them by (`committee/thresholds.py`).
 """
 
-import random
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinylm.committee.thresholds import choose_thresholds, f1_scores
-from tinylm.study.baselines.fast_text import fasttext_line, ranked_fits, train_on_lines
+from tinylm.study.baselines.fast_text import fasttext_line, ranked_fits, shuffled_lines, train_on_lines
 from tinylm.study.baselines.tfidf import Features, linear_svm, vectoriser
 from tinylm.text.splits import Examples, Task
 from tinylm.text.stratify import held_out_of_several
@@ -69,8 +68,9 @@ def fasttext_labels(task: Task, seed: int = 0) -> npt.NDArray[np.bool_]:
         scores = _fasttext_scores(model, held_out.texts, labels)
         return sum(_f1(scores >= choose_thresholds(scores, held_out.labels, seed), held_out.labels))
 
-    ranked = ranked_fits(_fasttext_lines(rest, seed), measure, **_FASTTEXT)
-    chosen = train_on_lines(task.name, _fasttext_lines(rest, seed), ranked, **_FASTTEXT)
+    lines = _fasttext_lines(rest, seed)
+    ranked = ranked_fits(lines, measure, **_FASTTEXT)
+    chosen = train_on_lines(task.name, lines, ranked, **_FASTTEXT)
     thresholds = choose_thresholds(_fasttext_scores(chosen, held_out.texts, labels), held_out.labels, seed)
     final = train_on_lines(task.name, _fasttext_lines(task.train, seed), ranked, **_FASTTEXT)
     return np.asarray(_fasttext_scores(final, task.test.texts, labels) >= thresholds)
@@ -104,13 +104,7 @@ def _svm_scores(
 
 
 def _fasttext_lines(examples: Examples, seed: int) -> list[str]:
-    lines = [
-        " ".join(f"__label__{label}" for label in np.flatnonzero(row)) + " " + fasttext_line(text)
-        for row, text in zip(examples.labels, examples.texts, strict=True)
-        if row.any()
-    ]
-    random.Random(seed).shuffle(lines)
-    return lines
+    return shuffled_lines(map(np.flatnonzero, examples.labels), examples.texts, seed)
 
 
 def _fasttext_scores(model: Any, texts: Sequence[str], labels: int) -> Scores:

@@ -74,12 +74,11 @@ class OverlapStudy(Study):
 
     def findings(self, results: Results) -> Findings:
         """Differences between subsets, and rank correlations of each overlap with the gap."""
-        larger = [f"random x {times}" for times in self.times]
-        removed = [f"without {share:.0%}" for share in self.kept_out]
-        pairs_compared = [(_MOST, _RANDOM), (_LEAST, _RANDOM)]
-        pairs_compared += [(_MOST, name) for name in larger] + [(name, _RANDOM) for name in removed]
-        compared = corrected_together([Comparison.of(results, "subset", *pair) for pair in pairs_compared])
-        most, least, *others = compared
+        subsets = [(_MOST, _RANDOM), (_LEAST, _RANDOM)]
+        subsets += [(_MOST, f"random x {times}") for times in self.times]
+        subsets += [(f"without {share:.0%}", _RANDOM) for share in self.kept_out]
+        compared = corrected_together([Comparison.of(results, "subset", *pair) for pair in subsets])
+        most, least = compared[:2]
         estimates = [e for c in compared for e in c.estimates(c.name, ("task", "arm"))]
         rows, points, correlations = [], [], dict[str, Interval]()
         for task, arm_name in results.levels("task", "arm"):
@@ -94,7 +93,7 @@ class OverlapStudy(Study):
                 for row, gap in pairs
             ]
         best = _best_measure(correlations)
-        answers = [comparison.sentence() for comparison in (most, *others[: len(larger)])]
+        answers = [c.sentence() for c, (ours, _) in zip(compared, subsets, strict=True) if ours == _MOST]
         if best:
             answers.append(f"the overlap that predicts the gap best is the one {best}")
         return Findings(
