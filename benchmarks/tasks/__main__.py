@@ -7,7 +7,7 @@
 A task is a folder of `DATA/tasks` with `train.jsonl.gz` and `test.jsonl.gz`, or the name of a data set. With
 `--per-label` so many training rows of each label are drawn by the seed; without it there are all of them, and of a
 named data set the paper's number. Rivals learn the same rows: tf-idf chooses its features and C by cross-validation on
-them, fastText has the first learning rate at which it stays finite. Each result is added to `--results` at once, and
+them, fastText its epochs, rate and features by held-out labels. Each result is added to `--results` at once, and
 what is there already is not measured again, so that an interrupted run goes on. `show` prints what is there, a row a
 task, and measures nothing.
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_fixtures import contents, environment, rows, write_csv, write_help_desk
+from cli_fixtures import call, contents, environment, rows, write_csv, write_help_desk
 
 import tinylm
 from tinylm.committee.voting import Voting, vote
@@ -110,6 +110,24 @@ def test_labels_in_memory_are_the_labels_of_a_file(desk, tmp_path, heard):
         tinylm.finetune(
             desk / "base", texts=texts, labels=labels[::-1], output=tmp_path / "out", **SHORT, search=False, resume=True
         )
+
+
+def test_every_command_takes_a_model_that_learnt_from_labels_in_memory(desk, tmp_path):
+    model, labels = tmp_path / "model", desk / "labels.csv"
+    texts, names = zip(*rows(30, 1), strict=True)
+    tinylm.finetune(desk / "base", texts=texts, labels=names, output=model, search=False, **SHORT)
+    short = ("--steps", "2", "--precision", "float32")
+    for arguments in (
+        ("predict", model, "printer jam"),
+        ("predict", model, "--file", labels, "-o", tmp_path / "labelled.csv"),
+        ("evaluate", model, labels),
+        ("export", model, "-o", tmp_path / "small"),
+        ("embed", model, "--file", labels, "-o", tmp_path / "vectors.npy"),
+        ("distill", model, "--corpus", desk / "notes.txt", *short, "-o", tmp_path / "one"),
+        ("finetune", "--start-from", model, "--task", labels, "--no-search", *short, "-o", tmp_path / "more"),
+    ):
+        ran = call(*arguments)
+        assert ran.code == 0, (arguments[0], ran.err)
 
 
 def test_columns_of_a_file_can_be_named(desk, tmp_path):

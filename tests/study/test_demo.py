@@ -38,6 +38,8 @@ def test_demo_prints_the_comparison_and_what_to_type_next(shown):
 def test_demo_leaves_a_model_and_a_report_that_needs_nothing_else(shown):
     folder, _ = shown
     assert call("predict", "demo", "printer jam").code == 0
+    labelled = call("predict", "demo", "--file", "demo/labels/test.csv", "-o", "labelled.csv")
+    assert labelled.code == 0 and "labelled rows in labelled.csv" in labelled.err
     report = (folder / "demo/report.html").read_text(encoding="utf-8")
     rows = json.loads((folder / "demo/results.json").read_text())["rows"]
     assert all(row["name"] in report and f"{100 * row['accuracy']:.1f} %" in report for row in rows)

@@ -75,7 +75,9 @@ def label_file(
         InputError: the file cannot be read, or the table cannot be written.
     """
     require_encoding(encoding)
-    if entities is None and read_record(model).get("task_source", {}).get("entities"):
+    # None where the model learnt from labels in memory, as the demo's does.
+    source = read_record(model).get("task_source") or {}
+    if entities is None and source.get("entities"):
         err.print(f"warning: {model} was trained on texts with entities marked; name their column with --entities")
     if output is not None:
         require_writable(output)

@@ -15,6 +15,7 @@ from tinylm.study.reporting.conclusions import (
     Comparison,
     accuracy_at_infinity,
     accuracy_curve,
+    corrected_together,
     finding,
     sentence,
     signed,
@@ -131,7 +132,9 @@ class Committee(Study):
         """The largest committees against the deep model; curves, their limits; the parts of the gain."""
         largest = Results([row for row in results.rows if row["members"] == _largest(results, row)], results.factors)
         pretrained = Results([row for row in largest.rows if row["arm"] != SCRATCH], results.factors)
-        against = [Comparison.of(pretrained, "team", team, self.deep) for team in self.teams]
+        pairs = [(team, regime) for team in self.teams for (regime,) in pretrained.levels("regime")]
+        compared = [Comparison.of(pretrained.where(regime=regime), "team", team, self.deep) for team, regime in pairs]
+        against = dict(zip(pairs, corrected_together(compared), strict=True))
         charts, limits = [], []
         for task, arm in results.levels("task", "arm"):
             here = results.where(task=task, arm=arm, regime=_TOKENS)
@@ -145,14 +148,14 @@ class Committee(Study):
         return Findings(
             sentence(
                 [
-                    f"{Comparison.of(pretrained.where(regime=_TOKENS), 'team', team, self.deep).sentence()} "
-                    f"(committees of {self.members}, equal tokens a member)"
-                    for team in self.teams
+                    f"{comparison.sentence()} (committees of {self.members}, {_TOKENS})"
+                    for (_, regime), comparison in against.items()
+                    if regime == _TOKENS
                 ]
             ),
             [
                 Section("Accuracy against members", charts=charts),
-                Section("Committees against the deep model", tables=[c.table() for c in against if c.differences]),
+                Section("Committees against the deep model", tables=list(_tables_by_team(against))),
                 Section(
                     "Where it levels off",
                     [
@@ -180,12 +183,8 @@ class Committee(Study):
                 ),
             ],
             " ".join(
-                finding(
-                    f"A committee of {team} is better than {self.deep} at {regime}",
-                    Comparison.of(pretrained.where(regime=regime), "team", team, self.deep).overall,
-                )
-                for team in self.teams
-                for (regime,) in pretrained.levels("regime")
+                finding(f"A committee of {team} is better than {self.deep} at {regime}", comparison.overall)
+                for (team, regime), comparison in against.items()
             ),
         )
 
@@ -211,6 +210,14 @@ _MEASURES_HEAD = [
     *("task", "arm", "regime", "team"),
     *("soft, %", "hard, %", "student, %", "calibration error", "correlation of errors"),
 ]
+
+
+def _tables_by_team(against: Mapping[tuple[str, str], Comparison]) -> Iterator[Table]:
+    for team in dict.fromkeys(team for team, _ in against):
+        tables = [comparison.table() for (one, _), comparison in against.items() if one == team]
+        measured = [table for table in tables if table.rows]
+        if measured:
+            yield Table(measured[0].columns, [row for table in measured for row in table.rows])
 
 
 def _shared(count: int) -> str:

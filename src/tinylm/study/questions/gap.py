@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from tinylm.study.declaration import Findings, Study
 from tinylm.study.grid import Levels
-from tinylm.study.reporting.conclusions import Comparison, finding, sentence
+from tinylm.study.reporting.conclusions import Comparison, corrected_together, finding, sentence
 from tinylm.study.reporting.figures import IntervalChart
 from tinylm.study.reporting.report import Section, Table
 from tinylm.study.runs.arms import SCRATCH
@@ -61,7 +61,7 @@ class Gap(Study):
 
     def findings(self, results: Results) -> Findings:
         """The gap of each arm, with all labels and with few."""
-        compared = {arm: Comparison.of(results, "arm", arm, SCRATCH) for arm in self.arms}
+        compared = corrected_together([Comparison.of(results, "arm", arm, SCRATCH) for arm in self.arms])
         charts = []
         for task in self.tasks:
             here = results.where(task=task)
@@ -86,10 +86,10 @@ class Gap(Study):
             for arm in self.arms
         ]
         return Findings(
-            sentence([comparison.sentence() for comparison in compared.values()]),
+            sentence([comparison.sentence() for comparison in compared]),
             [
                 Section("The gap", charts=charts),
-                Section("Differences", tables=[comparison.table() for comparison in compared.values()]),
+                Section("Differences", tables=[comparison.table() for comparison in compared]),
                 Section("Accuracy, %", tables=[accuracies]),
             ],
             " ".join(claims),
