@@ -13,12 +13,17 @@ import tinylm
 from tinylm.committee.files import read_committee
 from tinylm.core.errors import InputError
 from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS
+from tinylm.core.seeds import member_seed
 from tinylm.evaluation.committees import measure_committee
 from tinylm.evaluation.out_of_fold import open_out_of_fold
+from tinylm.model.checkpoint import load_classifier
 from tinylm.model.config import ModelConfig
 from tinylm.text.sources import TaskSource, load_task
-from tinylm.text.splits import Examples, Task
-from tinylm.train.finetune import default_updates, start_member
+from tinylm.text.splits import Examples, Task, held_out_rows, with_several_labels
+from tinylm.tokens.encoded import EncodedTexts
+from tinylm.tokens.loading import load_tokenizer
+from tinylm.train.classification import class_logits
+from tinylm.train.finetune import default_updates, shape_of, start_member
 from tinylm.train.objectives.classification import LabelsPrediction
 from tinylm.train.weights import with_sample_weight
 
@@ -142,12 +147,59 @@ def test_sample_weights_count_and_class_weights_are_refused(desk, tmp_path):
     assert len(model.voting.thresholds) == 3
     with pytest.raises(InputError, match="class_weight is for one"):
         tinylm.finetune(desk / "base", task, output=tmp_path / "other", class_weight="balanced", **SHORT)
-    with pytest.raises(InputError, match="these are learnt from a base"):
-        tinylm.finetune(None, task, start_from=desk / "model", output=tmp_path / "third", **SHORT)
     logits, labels = torch.tensor([[2.0, -1.0], [0.5, 0.5]]), torch.tensor([[1, 0], [0, 1]])
     term = LabelsPrediction("classification").term
     alone = term(logits[:1], labels[:1])
     torch.testing.assert_close(term(logits, labels, torch.tensor([3.0, 0.0])), 3 * alone)
+
+
+def test_a_model_goes_on_with_labels_that_it_does_not_have(desk, tmp_path):
+    lines = (desk / "labels.txt").read_text().replace("__label__account", "__label__account __label__urgent")
+    (tmp_path / "more.txt").write_text(lines)
+    old = tinylm.load(desk / "model")
+    task = load_task(tmp_path / "more.txt")
+    more = tinylm.finetune(task=task, start_from=desk / "model", output=tmp_path / "more", steps=60, **SHORT)
+    assert more.labels == ("account", "network", "printer", "urgent") and more.voting.several
+    kept = [more.voting.thresholds[more.labels.index(label)] for label in old.labels]
+    assert tuple(kept) == old.voting.thresholds
+    assert (more.voting.temperature, more.voting.ngram_weight) == (old.voting.temperature, old.voting.ngram_weight)
+    assert set(more.predict("password login locked reset")) == {"account", "urgent"}
+    # Before the first update, labels that stay have their old logits, and the new one its frequency.
+    start = desk / "model" / "member-0"
+    member = start_member(start, shape_of(start), task, 0, np.empty(0, np.int64)).eval()
+    before, after = (
+        class_logits(model, EncodedTexts(["no signal"], load_tokenizer(start), shape_of(start).positions))
+        for model in (load_classifier(start)[0].eval(), member)
+    )
+    torch.testing.assert_close(after[:, :3], before, atol=1e-6, rtol=0)
+    share = (task.train.labels[:, 3].sum() + 0.5) / (len(task.train) + 1)
+    assert member.classifier.bias[3].sigmoid().item() == pytest.approx(share, rel=1e-5)
+
+
+def test_one_label_a_text_is_gone_on_with_as_one_of_several(desk, tmp_path):
+    rows = [(text, labels[0]) for text, labels in tickets(60, 4) if len(labels) == 1]
+    (tmp_path / "one.csv").write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    more = ("--task", tmp_path / "one.csv", "--steps", "5", "--precision", "float32")
+    ran = call("finetune", "--start-from", desk / "model", *more, "-o", tmp_path / "more")
+    assert ran.code == 0 and "micro F1" in ran.out
+    model = tinylm.load(tmp_path / "more")
+    assert model.voting.several and len(model.labels) == 3
+    held = open_out_of_fold(tmp_path / "more", 2, model.labels, None, None, SEVERAL_LABELS)
+    task = with_several_labels(load_task(tmp_path / "one.csv"))
+    expected = [held_out_rows(task.train, 0.1, member_seed(0, index)) for index in range(2)]
+    assert held.examples.texts == task.train.take(np.flatnonzero(np.any(expected, axis=0))).texts
+
+
+def test_several_labels_are_not_gone_on_with_by_a_model_of_one(desk, tmp_path):
+    (tmp_path / "one.csv").write_text(
+        "text,label\n" + "".join(f"{x[0]} {n},{x[0]}\n" for n, (_, x) in enumerate(tickets(60, 4)) if x)
+    )
+    tinylm.finetune(desk / "base", tmp_path / "one.csv", output=tmp_path / "one", steps=2, search=False, **SHORT)
+    ran = call("finetune", "--start-from", tmp_path / "one", "--task", desk / "labels.txt", "-o", tmp_path / "third")
+    assert ran.error.endswith(
+        f"labels.txt has several labels a text, and {tmp_path / 'one'} gives a text one; fine-tune its base instead"
+    )
+    assert not (tmp_path / "third").exists()
 
 
 def test_a_table_of_predictions_has_all_labels_in_one_column(desk, tmp_path, monkeypatch):

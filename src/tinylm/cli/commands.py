@@ -321,7 +321,10 @@ def _evaluate_and_compare(
     from tinylm.study.comparison import compare as compare_with_baselines
     from tinylm.study.comparison import rows_table
     from tinylm.study.comparison_several import compare_several, several_table
+    from tinylm.text.splits import with_several_labels
 
+    if committee.voting.several:
+        task = with_several_labels(task)
     measured = measure_committee(committee, task.test)
     say_not_read(committee, measured.truncated, len(task.test), err)
     rows: list[Any] = []

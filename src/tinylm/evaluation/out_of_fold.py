@@ -13,13 +13,13 @@ import numpy.typing as npt
 from tinylm.committee import voting
 from tinylm.committee.thresholds import TRUST, choose_thresholds
 from tinylm.core.errors import InputError
-from tinylm.core.problems import ONE_LABEL, ProblemType
+from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS, ProblemType
 from tinylm.core.runs import read_record
 from tinylm.core.seeds import member_seed
 from tinylm.evaluation.examples import recorded_source, relabelled, task_of_training, whole_or_part
 from tinylm.runtime.classifier import Classifier
 from tinylm.text.sources import TaskSource
-from tinylm.text.splits import Examples, Task, held_out_rows, hold_out
+from tinylm.text.splits import Examples, Task, held_out_rows, hold_out, with_several_labels
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ def open_out_of_fold(
         raise InputError(f"{model} does not say which file it was trained on; name labelled text with --task")
     remedy = "name labelled text that the model has not seen with --task"
     task = task_of_training(model, record, recorded_source(record).source, "validation", remedy, data_dir)
+    if problem_type == SEVERAL_LABELS:
+        task = with_several_labels(task)
     fraction, seed = record["settings"]["validation_fraction"], record["settings"]["seed"]
     held_out = _held_out_by_member(task.train, fraction, seed, members)
     return replace(held_out, examples=relabelled(held_out.examples, task.labels, labels, problem_type))

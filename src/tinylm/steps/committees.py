@@ -1,6 +1,6 @@
 """Members to committees: each is fine-tuned, goes on, or has a head fitted, and what votes with them is found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -123,7 +123,11 @@ def continue_committee(
     """
     tokenizers = _tokenizers(members, task, progress)
     each = [member_settings_of(member, settings) for member in members]
-    return _finetune_all(folder, members, tokenizers, task, each, vote, "fine-tuning further", progress)
+    voting, ngrams = vote
+    known = read_config(members[0])[1]
+    kept = dict(zip(known, voting.thresholds, strict=True)) if voting.thresholds else None
+    vote = replace(voting, thresholds=()), ngrams
+    return _finetune_all(folder, members, tokenizers, task, each, vote, "fine-tuning further", progress, kept)
 
 
 def _tokenizers(members: Sequence[Path], task: Task, progress: Progress) -> list[Tokenizer]:
@@ -157,8 +161,13 @@ def _finetune_all(
     vote: tuple[Voting, NgramVote | None],
     what: str,
     progress: Progress,
+    kept_thresholds: Mapping[str, float] | None = None,
 ) -> Classifier:
-    """Fine-tune the members that are not there yet, each with settings of its own, and write the committee."""
+    """Fine-tune the members that are not there yet, each with settings of its own, and write the committee.
+
+    Where its vote lacks the thresholds of several labels, those of `kept_thresholds`, by label, are taken, and others
+    chosen by what members held out.
+    """
     from tinylm.train.finetune import is_short, shape_of
 
     voting, ngrams = vote
@@ -172,7 +181,9 @@ def _finetune_all(
     write_committee(folder, member_names(len(starts)), task.labels, voting, settings[0].long)
     if voting.several and not voting.thresholds:
         fraction, seed = settings[0].validation_fraction, settings[0].seed
-        voting = replace(voting, thresholds=thresholds_out_of_fold(load(folder), task, fraction, seed))
+        chosen = thresholds_out_of_fold(load(folder), task, fraction, seed)
+        by_label = dict(zip(task.labels, chosen, strict=True)) | dict(kept_thresholds or {})
+        voting = replace(voting, thresholds=tuple(by_label[label] for label in task.labels))
         write_committee(folder, member_names(len(starts)), task.labels, voting, settings[0].long)
     return load(folder)
 

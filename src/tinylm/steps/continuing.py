@@ -10,11 +10,12 @@ from tinylm.committee.files import COMMITTEE, read_committee
 from tinylm.committee.mixing import UNSEARCHED, NgramVote
 from tinylm.committee.voting import PLAIN, Voting
 from tinylm.core.errors import InputError
-from tinylm.model.layout import CONFIG, read_config
+from tinylm.core.problems import SEVERAL_LABELS
+from tinylm.model.layout import CONFIG, read_config, read_problem_type
 from tinylm.runtime.artefact import ARTEFACT
 from tinylm.steps.base import Base
 from tinylm.steps.search import read_mix
-from tinylm.text.splits import Task
+from tinylm.text.splits import Task, with_several_labels
 from tinylm.train.settings import FinetuneSettings
 
 
@@ -58,9 +59,27 @@ def _record_of(member: Path) -> dict[str, Any]:
     return dict(json.loads(record.read_text(encoding="utf-8"))) if record.is_file() else {}
 
 
+def task_to_go_on_with(base: Base, task: Task) -> Task:
+    """The task as the model sees it: to one that gives a text any number of labels, one label is one of them.
+
+    Raises:
+        InputError: the model gives a text one label, and the task has several.
+    """
+    if read_problem_type(base.members[0]) == SEVERAL_LABELS:
+        return with_several_labels(task)
+    if task.problem_type == SEVERAL_LABELS:
+        raise InputError(
+            f"{task.name} has several labels a text, and {base.folder} gives a text one; fine-tune its base instead"
+        )
+    return task
+
+
 def voting_of(model: Path) -> tuple[Voting, NgramVote | None]:
     """How a model votes, and how the n-gram classifier that votes with its members was fitted."""
-    voting = read_committee(model).voting if (model / COMMITTEE).is_file() else PLAIN
+    if (model / COMMITTEE).is_file():
+        voting = read_committee(model).voting
+    else:
+        voting = replace(PLAIN, problem_type=read_problem_type(model))
     if not voting.ngram_weight:
         return voting, None
     found = read_mix(model)

@@ -28,7 +28,7 @@ from tinylm.steps.base import (
     weights_fingerprints,
 )
 from tinylm.steps.committees import continue_committee, finetune_committee, fit_frozen_heads
-from tinylm.steps.continuing import notes_on, open_started, voting_of
+from tinylm.steps.continuing import notes_on, open_started, task_to_go_on_with, voting_of
 from tinylm.steps.flags import FINETUNING, TASK
 from tinylm.text.known import as_written
 from tinylm.text.memory import Frame, task_in_memory, task_of_frame
@@ -85,13 +85,6 @@ class Finetune:
             if self.base is None:
                 raise InputError("a frozen head is fitted to pre-trained members; give the folder of a base")
 
-    def _require_whole_members(self, task: Task) -> None:
-        """Refuse what knows one label a text alone."""
-        if self.head == "frozen":
-            raise InputError(f"{task.name} has several labels a text, and a frozen head gives one; leave head out")
-        if self.start_from is not None:
-            raise InputError(f"{task.name} has several labels a text, and these are learnt from a base; give one")
-
     def record(self, base: Base, task: Task) -> dict[str, Any]:
         """What decides the weights of a member, as JSON; how they vote may be changed later."""
         head = {} if self.head == "finetune" else {"head": self.head}
@@ -129,13 +122,18 @@ class Finetune:
         require_training("tinylm.finetune")
         require_one_process()
         task = task or self.task.load(self.settings.seed)
-        if task.problem_type == SEVERAL_LABELS:
-            self._require_whole_members(task)
+        if task.problem_type == SEVERAL_LABELS and self.head == "frozen":
+            raise InputError(f"{task.name} has several labels a text, and a frozen head gives one; leave head out")
+        if self.start_from is None:
+            base = open_base(self.base or Path())
+        else:
+            base = open_started(self.start_from)
+            task = task_to_go_on_with(base, task)
+        base = base.first(self.members)
         # Weights that do not fit the task are refused before anything is written.
         weighed = weights_of(task, self.settings.class_weight) is not None
         if weighed and self.head == "frozen":
             raise InputError("a frozen head knows no weights of texts; leave them out, or fine-tune")
-        base = (open_base(self.base) if self.base else open_started(self.start_from or Path())).first(self.members)
         record = self.record(base, task)
         folder = output_folder(output, "models", record)
         claim(folder, record, resume=resume or output is None, may_hold=(PRETRAINED,))

@@ -92,6 +92,15 @@ class Task:
         return self.train.problem_type
 
 
+def with_several_labels(task: Task) -> Task:
+    """The same task for a model that gives a text any number of labels, of which each text here has one."""
+    if task.problem_type == SEVERAL_LABELS:
+        return task
+    one_hot = np.eye(len(task.labels), dtype=np.int64)
+    train, test = (replace(part, labels=one_hot[part.labels]) for part in (task.train, task.test))
+    return replace(task, train=train, test=test)
+
+
 def task_fingerprint(labels: Sequence[str], *parts: Examples) -> str:
     """Hash of the label names, texts and labels, and of weights and groups where there are some."""
     digest = hashlib.blake2b(digest_size=16)

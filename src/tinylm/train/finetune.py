@@ -169,11 +169,8 @@ def start_member(
     """
     known = read_config(start)[1] if isinstance(start, Path) else ()
     if isinstance(start, Path) and known:
-        return _further(load_classifier(start)[0], known, shape, task.labels, seed, bigrams)
-    model = SequenceClassifier(replace(shape, bigrams=len(bigrams)), len(task.labels), task.problem_type)
-    initialise(model, seed)
-    if task.problem_type == SEVERAL_LABELS:
-        _set_prior(model.classifier.bias, task.train.labels)
+        return _further(load_classifier(start)[0], known, shape, task, seed, bigrams)
+    model = _new_classifier(replace(shape, bigrams=len(bigrams)), task, seed)
     if isinstance(start, Path):
         weights = load_masked_language_model(start).encoder.state_dict()
         # What a base does not have stays as it is: bigrams, and the pieces of the task's own marks.
@@ -197,7 +194,7 @@ def _further(
     old: SequenceClassifier,
     known: Sequence[str],
     shape: ModelConfig,
-    labels: Sequence[str],
+    task: Task,
     seed: int,
     bigrams: Indices,
 ) -> SequenceClassifier:
@@ -209,8 +206,7 @@ def _further(
         previous, current = np.divmod(listed.codes.numpy(), old.config.vocab_size)
         kept = previous * shape.vocab_size + current
         codes = np.union1d(kept, bigrams)
-    model = SequenceClassifier(replace(shape, bigrams=len(codes)), len(labels))
-    initialise(model, seed)
+    model = _new_classifier(replace(shape, bigrams=len(codes)), task, seed)
     weights = old.encoder.state_dict()
     _extend(weights, model)
     if listed is not None:
@@ -222,10 +218,18 @@ def _further(
         model.encoder.embeddings.bigrams.set_codes(codes)
     model.pooler.load_state_dict(old.pooler.state_dict())
     with torch.no_grad():
-        for row, label in enumerate(labels):
+        for row, label in enumerate(task.labels):
             if label in known:
                 model.classifier.weight[row] = old.classifier.weight[known.index(label)]
                 model.classifier.bias[row] = old.classifier.bias[known.index(label)]
+    return model
+
+
+def _new_classifier(shape: ModelConfig, task: Task, seed: int) -> SequenceClassifier:
+    model = SequenceClassifier(shape, len(task.labels), task.problem_type)
+    initialise(model, seed)
+    if task.problem_type == SEVERAL_LABELS:
+        _set_prior(model.classifier.bias, task.train.labels)
     return model
 
 
