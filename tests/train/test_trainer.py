@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -138,6 +139,27 @@ def test_two_halves_of_pre_training_are_the_whole(pretrain, shape, metrics, tmp_
     assert len(metrics(whole)) == 9 + 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["halves", "whole"]
     assert_nothing_temporary(tmp_path)
+
+
+def test_a_signal_during_the_last_validation_is_heard(pretrain, metrics, tmp_path, monkeypatch):
+    pretrain(tmp_path / "whole")
+    validations = sum("validation" in line for line in metrics(tmp_path / "whole"))
+    made = []
+
+    def interrupted(self):
+        made.append(self)
+        if len(made) == validations:
+            signal.raise_signal(signal.SIGINT)
+        return before(self)
+
+    before = Pretraining.validate
+    monkeypatch.setattr(Pretraining, "validate", interrupted)
+    with pytest.raises(InterruptedByUserError, match="interrupted after update 60; everything so far is saved"):
+        pretrain(tmp_path / "late")
+    pretrain(tmp_path / "late")
+    assert len(made) == validations
+    assert weights(tmp_path / "late") == weights(tmp_path / "whole")
+    assert metrics(tmp_path / "late") == metrics(tmp_path / "whole")
 
 
 def test_metrics_after_the_checkpoint_are_written_anew(pretrain, metrics, tmp_path, monkeypatch):

@@ -33,6 +33,7 @@ class State:
         recent_loss: losses not yet part of a line.
         validation: the measures of the last validation.
         training: the same of training data, where the workload has them.
+        finished: whether the validation after the last update was made.
     """
 
     step: int = 0
@@ -43,6 +44,7 @@ class State:
     recent_loss: list[float] = field(default_factory=list)
     validation: dict[str, float] = field(default_factory=dict)
     training: dict[str, float] = field(default_factory=dict)
+    finished: bool = False
 
 
 def save_state(folder: Path, state: State, model: nn.Module, optimiser: Optimiser) -> None:

@@ -89,19 +89,14 @@ class Trainer:
                 self.progress.start(self.workload.name, self.clock.steps, "updates")
             else:
                 self.progress.start(self.workload.name, self.clock.budget, "s")
-            while True:
+            while not self.state.finished:
                 done = self.clock.progress(self.state.step)
                 if done * self.workload.evaluations >= self.state.evaluations or done >= 1:
                     self._validate(done)
-                if done >= 1:
-                    break
-                try:
-                    self._update(done)
-                except torch.cuda.OutOfMemoryError as error:
-                    raise TinyLMError(
-                        f"update {self.state.step + 1:,} does not fit into the memory of the GPU; lower batch_size, "
-                        f"or raise gradient_accumulation_steps, which is {self.settings.gradient_accumulation_steps}"
-                    ) from error
+                if done < 1:
+                    self._update_in_memory(done)
+                self.state.finished = done >= 1
+                # Also after the last validation, which is long enough for a signal to come meanwhile.
                 if self.processes.broadcast(float(bool(stopped))):
                     self._save()
                     raise InterruptedByUserError(
@@ -113,6 +108,15 @@ class Trainer:
         self.progress.finish()
         self.state.seconds = self.clock.seconds()
         return self.state
+
+    def _update_in_memory(self, done: float) -> None:
+        try:
+            self._update(done)
+        except torch.cuda.OutOfMemoryError as error:
+            raise TinyLMError(
+                f"update {self.state.step + 1:,} does not fit into the memory of the GPU; lower batch_size, "
+                f"or raise gradient_accumulation_steps, which is {self.settings.gradient_accumulation_steps}"
+            ) from error
 
     def _update(self, done: float) -> None:
         step = self.state.step
