@@ -1,6 +1,7 @@
 """How long runs will take, from a short calibration: a few updates of each shape and arm, timed on this machine."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -49,10 +50,8 @@ def seconds_of_run(run: Run, lab: Lab) -> float:
         return _finetuning_seconds(run, lab)
     if isinstance(run, OfCommittee):
         members = [tuned.typical() for tuned in run.members]
-        # A student has batches twice as large.
-        updates = 2 * (run.updates or _STUDENT_UPDATES) if isinstance(run, Distilled) else 0
         again = sum(_finetuning_seconds(member, lab) for member in members)
-        return again + updates * _finetuning_pace(members[0], lab)[0]
+        return again + (_distillation_seconds(run, members, lab) if isinstance(run, Distilled) else 0.0)
     if isinstance(run, Trial):
         first = run.study.member("bert-1", run.task, run.seed)
         # Each candidate of its search, and once more to be timed.
@@ -72,6 +71,13 @@ def _pretraining_seconds(run: Pretrained, lab: Lab) -> float:
         # Of a document, an epoch reads one sequence, or a pair of passages.
         sequences = run.length.epochs * documents * (2 if run.settings(lab).sequences == "pairs" else 1)
     return per_sequence * (sequences + _FORWARD_SHARE * _EVALUATIONS)
+
+
+def _distillation_seconds(run: Distilled, members: Sequence[Finetuned], lab: Lab) -> float:
+    """Each member predicts every text; a student has batches twice as large as theirs."""
+    per_update, per_text = _finetuning_pace(members[0], lab)
+    texts = len(lab.unlabelled(members[0].sample, members[0].seed))
+    return len(members) * texts * per_text + 2 * (run.updates or _STUDENT_UPDATES) * per_update
 
 
 def _finetuning_seconds(run: Finetuned, lab: Lab) -> float:
