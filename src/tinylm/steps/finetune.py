@@ -124,16 +124,14 @@ class Finetune:
         task = task or self.task.load(self.settings.seed)
         if task.problem_type == SEVERAL_LABELS and self.head == "frozen":
             raise InputError(f"{task.name} has several labels a text, and a frozen head gives one; leave head out")
-        if self.start_from is None:
-            base = open_base(self.base or Path())
-        else:
-            base = open_started(self.start_from)
-            task = task_to_go_on_with(base, task)
-        base = base.first(self.members)
+        started = None if self.start_from is None else open_started(self.start_from)
+        if started is not None:
+            task = task_to_go_on_with(started, task)
         # Weights that do not fit the task are refused before anything is written.
         weighed = weights_of(task, self.settings.class_weight) is not None
         if weighed and self.head == "frozen":
             raise InputError("a frozen head knows no weights of texts; leave them out, or fine-tune")
+        base = (started or open_base(self.base or Path())).first(self.members)
         record = self.record(base, task)
         folder = output_folder(output, "models", record)
         claim(folder, record, resume=resume or output is None, may_hold=(PRETRAINED,))
