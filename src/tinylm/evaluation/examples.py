@@ -132,11 +132,8 @@ def relabelled(
         if examples.problem_type == SEVERAL_LABELS:
             raise InputError("the texts have several labels each, and the model gives one; give one label a text")
         return Examples(examples.texts, renumbered[examples.labels])
-    present = examples.labels
-    if examples.problem_type == ONE_LABEL:
-        present = np.eye(len(own), dtype=np.int64)[examples.labels]
     moved = np.zeros((len(examples), len(labels)), np.int64)
-    moved[:, renumbered] = present
+    moved[:, renumbered] = examples.with_several_labels(len(own)).labels
     return Examples(examples.texts, moved)
 
 

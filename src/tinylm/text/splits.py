@@ -50,6 +50,12 @@ class Examples:
             groups=None if self.groups is None else tuple(self.groups[i] for i in indices),
         )
 
+    def with_several_labels(self, count: int) -> "Examples":
+        """The same texts, where each may have any number of `count` labels; one label is one of them."""
+        if self.problem_type == SEVERAL_LABELS:
+            return self
+        return replace(self, labels=np.eye(count, dtype=np.int64)[self.labels])
+
     @property
     def problem_type(self) -> ProblemType:
         """Whether each text has one label, or any number of them."""
@@ -94,10 +100,7 @@ class Task:
 
 def with_several_labels(task: Task) -> Task:
     """The same task for a model that gives a text any number of labels, of which each text here has one."""
-    if task.problem_type == SEVERAL_LABELS:
-        return task
-    one_hot = np.eye(len(task.labels), dtype=np.int64)
-    train, test = (replace(part, labels=one_hot[part.labels]) for part in (task.train, task.test))
+    train, test = (part.with_several_labels(len(task.labels)) for part in (task.train, task.test))
     return replace(task, train=train, test=test)
 
 
