@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import onnxruntime
@@ -129,6 +130,23 @@ def trained(documents, tokenizer, tmp_path):
     claim(tmp_path / "committee", record, resume=False)
     write_voters(tmp_path / "committee", [(tokenizer, {}), (tokenizer, {"layers": 2})])
     return tmp_path / "committee", task
+
+
+def test_export_of_the_training_s_own_labels_is_measured_on_what_was_held_out(trained, documents, tmp_path):
+    folder, _ = trained
+    write_csv(tmp_path / "other.csv", [(text, LABELS[i % 3]) for i, text in enumerate(documents[200:230])])
+    (tmp_path / "moved").mkdir()
+    shutil.copy(tmp_path / "labels.csv", tmp_path / "moved" / "labels.csv")
+    drops = {}
+    for name in (None, "labels.csv", "moved/labels.csv", "other.csv"):
+        task = name and TaskSource(str(tmp_path / name))
+        made = export(folder, tmp_path / "artefact", precision="int8", max_accuracy_drop=100, task=task)
+        assert made.drop is not None and f"texts {made.drop.origin}: " in made.lines()[-1]
+        assert f"texts {made.drop.origin}: accuracy" in (tmp_path / "artefact" / "README.md").read_text()
+        drops[name] = made.drop
+    assert drops[None] == drops["labels.csv"] == drops["moved/labels.csv"]
+    assert drops[None].origin == "held out of training"
+    assert drops["other.csv"].origin == "of the given task" and drops["other.csv"].texts == 30
 
 
 def test_export_holds_no_path_of_the_machine(trained, tmp_path):

@@ -44,20 +44,10 @@ def examples_to_evaluate(
         InputError: the source cannot be read, has changed since the training, or has a label that the model
             does not know.
     """
-    record, data_dir = read_record(model), data_dir or source.data_dir
-    if record.get("task_source") and source.test is None:
-        if recorded_source(record).source == source.record()["source"]:
-            remedy = "put rows that the model has not seen in a file of their own"
-            task = task_of_training(model, record, source.source, "test", remedy, data_dir)
-            return relabelled(task.test, task.labels, labels, problem_type)
-        moved = _moved_task(record, source, data_dir)
-        if moved is not None:
-            return relabelled(moved.test, moved.labels, labels, problem_type)
-        if recorded_source(record).entities is not None and source.entities is None:
-            raise InputError(
-                f"{model} was trained on texts with entities marked; name the column of those of {source.source} with "
-                "--entities"
-            )
+    remedy = "put rows that the model has not seen in a file of their own"
+    task = task_of_training(model, source, "test", remedy, data_dir)
+    if task is not None:
+        return relabelled(task.test, task.labels, labels, problem_type)
     return whole_or_part(source, labels, data_dir, lambda task: task.test, problem_type)
 
 
@@ -80,9 +70,38 @@ def whole_or_part(
 
 
 def task_of_training(
+    model: Path, source: TaskSource, part: str, remedy: str, data_dir: str | Path | None
+) -> Task | None:
+    """The task that a model was trained on, split as it was then; None where `source` is another one.
+
+    Args:
+        model: folder of the model.
+        source: labelled text, where it was in the training or at another path.
+        part: that is wanted of it, for the message.
+        remedy: what to do where the source has changed.
+        data_dir: where data sets known by name are looked for.
+
+    Raises:
+        InputError: the source is that of the training and has changed since, or lacks the entities that were marked.
+    """
+    record, data_dir = read_record(model), data_dir or source.data_dir
+    if not record.get("task_source") or source.test is not None:
+        return None
+    if recorded_source(record).source == source.record()["source"]:
+        return recorded_task(model, record, source.source, part, remedy, data_dir)
+    moved = _moved_task(record, source, data_dir)
+    if moved is None and recorded_source(record).entities is not None and source.entities is None:
+        raise InputError(
+            f"{model} was trained on texts with entities marked; name the column of those of {source.source} with "
+            "--entities"
+        )
+    return moved
+
+
+def recorded_task(
     model: Path, record: Mapping[str, Any], named: str, part: str, remedy: str, data_dir: str | Path | None
 ) -> Task:
-    """The task that a model was trained on, split as it was then.
+    """The task in the record of a training, split as it was then.
 
     Args:
         model: folder of the model.

@@ -16,7 +16,7 @@ from tinylm.core.errors import InputError
 from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS, ProblemType
 from tinylm.core.runs import read_record
 from tinylm.core.seeds import member_seed
-from tinylm.evaluation.examples import recorded_source, relabelled, task_of_training, whole_or_part
+from tinylm.evaluation.examples import recorded_source, recorded_task, relabelled, task_of_training, whole_or_part
 from tinylm.runtime.classifier import Classifier
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Examples, Task, held_out_rows, hold_out, with_several_labels
@@ -24,12 +24,14 @@ from tinylm.text.splits import Examples, Task, held_out_rows, hold_out, with_sev
 
 @dataclass(frozen=True)
 class OutOfFoldExamples:
-    """Labelled texts, each with the members that did not train on it."""
+    """Labelled texts, each with the members that did not train on it, as far as their record shows it."""
 
     examples: Examples
     """n of them."""
     out_of_fold: npt.NDArray[np.bool_]
-    """(members, n), True where the member did not train on the text; every text has such a member."""
+    """(members, n), True for the members that classify the text; every text has such a member."""
+    origin: str = "held out of training"
+    """What is known of the texts, for people."""
 
     def predictions(self, committee: Classifier) -> npt.NDArray[np.int64]:
         """The class that the out-of-fold members of each text vote for: (n,), or (n, labels) as `Examples.labels`."""
@@ -62,22 +64,25 @@ def open_out_of_fold(
         model: folder of the model.
         members: how many it has.
         labels: its labels.
-        source: a file is taken whole, a folder, hub data set or name gives a tenth of its training part, for all
-            members; when None, what each member held out of the model's own training is for that member.
+        source: labelled text. None, or that of the model's own training: what each member held out of it is for that
+            member. Of any other, which the model may or may not have learnt, a file is taken whole, and a folder, hub
+            data set or name gives a tenth of its training part, for all members.
         data_dir: where data sets known by name are looked for.
         problem_type: whether the model gives a text one label, or any number.
 
     Raises:
         InputError: there is no such text, or it has changed since the training.
     """
+    record, remedy = read_record(model), "name labelled text that the model has not seen with --task"
     if source is not None:
-        examples = whole_or_part(source, labels, data_dir, lambda task: hold_out(task.train, 0.1, 0)[1], problem_type)
-        return OutOfFoldExamples(examples, np.ones((members, len(examples)), dtype=bool))
-    record = read_record(model)
-    if not record.get("task_source"):
+        task = task_of_training(model, source, "validation", remedy, data_dir)
+        if task is None:
+            part = whole_or_part(source, labels, data_dir, lambda task: hold_out(task.train, 0.1, 0)[1], problem_type)
+            return OutOfFoldExamples(part, np.ones((members, len(part)), dtype=bool), "of the given task")
+    elif record.get("task_source"):
+        task = recorded_task(model, record, recorded_source(record).source, "validation", remedy, data_dir)
+    else:
         raise InputError(f"{model} does not say which file it was trained on; name labelled text with --task")
-    remedy = "name labelled text that the model has not seen with --task"
-    task = task_of_training(model, record, recorded_source(record).source, "validation", remedy, data_dir)
     if problem_type == SEVERAL_LABELS:
         task = with_several_labels(task)
     fraction, seed = record["settings"]["validation_fraction"], record["settings"]["seed"]

@@ -64,7 +64,7 @@ def _result(drop: AccuracyDrop, precision: WeightPrecision, measured_on: str) ->
     return EvalResult(
         task_type="text-classification",
         dataset_type=dataset.removeprefix("hf://"),
-        dataset_name=f"{dataset}, {drop.texts} texts held out of training",
+        dataset_name=f"{dataset}, {drop.texts} texts {drop.origin}",
         metric_type="accuracy" if drop.measure == "accuracy" else "f1",
         metric_name=None if drop.measure == "accuracy" else drop.measure,
         metric_value=drop.quantized if precision == drop.precision else drop.float32,
@@ -109,8 +109,8 @@ def _checks(difference: float, drop: AccuracyDrop | None, *, distilled: bool) ->
     if drop is not None:
         taught = " The committee it was distilled from may have trained on them." if distilled else ""
         yield (
-            f"- On {drop.texts:,} labelled texts, each classified by the members that did not train on it: "
-            f"{drop.measure} {drop.float32:.2%} in float32 and {drop.quantized:.2%} in {drop.precision}; "
+            f"- On {drop.texts:,} labelled texts {drop.origin}: {drop.measure} {drop.float32:.2%} in float32 and "
+            f"{drop.quantized:.2%} in {drop.precision}; "
             f"{drop.changed:,} texts get {drop.other}.{taught}"
         )
 

@@ -13,7 +13,7 @@ from tinylm.runtime.classifier import Classifier
 
 @dataclass(frozen=True)
 class AccuracyDrop:
-    """What quantised weights cost on labelled text; each text is classified by members that did not train on it."""
+    """What quantised weights cost on labelled text."""
 
     precision: WeightPrecision
     """Of the quantised weights."""
@@ -25,6 +25,8 @@ class AccuracyDrop:
     """Accuracy of the quantised weights, 0 to 1."""
     changed: int
     """Texts that get another label, or other labels."""
+    origin: str
+    """Of the texts: held out of training, or of a task that the model may or may not have learnt."""
     measure: str = "accuracy"
     """What stands in for it where a text may have several labels: micro F1."""
 
@@ -63,7 +65,7 @@ class ExportReport:
         if self.drop is not None:
             drop = self.drop
             lines.append(
-                f"{drop.measure} on {drop.texts:,} texts held out of training: {drop.float32:.2%} in float32, "
+                f"{drop.measure} on {drop.texts:,} texts {drop.origin}: {drop.float32:.2%} in float32, "
                 f"{drop.quantized:.2%} in {drop.precision}, "
                 f"{abs(drop.points):.2f} points {'more' if drop.points < 0 else 'less'}; "
                 f"{drop.changed:,} texts get {drop.other}"
@@ -84,6 +86,7 @@ def accuracy_drop(
             float32=f1_scores(before == 1, labels)[0],
             quantized=f1_scores(after == 1, labels)[0],
             changed=int(np.count_nonzero((before != after).any(axis=1))),
+            origin=labelled.origin,
             measure="micro F1",
         )
     return AccuracyDrop(
@@ -92,4 +95,5 @@ def accuracy_drop(
         float32=float(np.mean(before == labels)),
         quantized=float(np.mean(after == labels)),
         changed=int(np.count_nonzero(before != after)),
+        origin=labelled.origin,
     )
