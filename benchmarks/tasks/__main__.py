@@ -3,13 +3,14 @@
     tinylm pretrain --corpus wikipedia --members 2 --budget 12m -o runs/base
     python -m benchmarks.tasks members --base runs/base --data ../shared/data --tasks customer-opinions,ag_news
     python -m benchmarks.tasks rivals --data ../shared/data --tasks customer-opinions --per-label 20 --seeds 0,1,2
+    python -m benchmarks.tasks parts --base runs/base --data ../shared/data --tasks customer-opinions --per-label 80
 
 A task is a folder of `DATA/tasks` with `train.jsonl.gz` and `test.jsonl.gz`, or the name of a data set. With
 `--per-label` so many training rows of each label are drawn by the seed; without it there are all of them, and of a
 named data set the paper's number. Rivals learn the same rows: tf-idf chooses its features and C by cross-validation on
-them, fastText its epochs, rate and features by held-out labels. Each result is added to `--results` at once, and
-what is there already is not measured again, so that an interrupted run goes on. `show` prints what is there, a row a
-task, and measures nothing.
+them, fastText its epochs, rate and features by held-out labels. `parts` measures committees from scratch and
+pre-trained, without and with bigrams. Each result is added to `--results` at once, and what is there already is not
+measured again, so that an interrupted run goes on. `show` prints what is there, a row a task, and measures nothing.
 """
 
 import argparse
@@ -27,8 +28,10 @@ import numpy as np
 
 import tinylm
 from benchmarks.results import add_results, measure_once
+from benchmarks.tasks.parts import accuracy_of_parts, rows_of_parts
 from tinylm.core.errors import TinyLMError
 from tinylm.evaluation.committees import evaluate_committee
+from tinylm.steps.base import open_base
 from tinylm.text.known import DATA_SETS
 from tinylm.text.sources import load_task
 from tinylm.text.splits import Task
@@ -72,6 +75,11 @@ def _rivals(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, An
     return found
 
 
+def _parts(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
+    task, base = _load(arguments, name, seed), open_base(arguments.base)
+    return {part: _per_cent(accuracy) for part, accuracy in accuracy_of_parts(task, base, seed).items()}
+
+
 def _key(arguments: argparse.Namespace, mode: str, name: str, seed: int) -> str:
     number = "all" if arguments.per_label is None else arguments.per_label
     version = f" {arguments.name}" if mode == "members" else ""
@@ -81,23 +89,34 @@ def _key(arguments: argparse.Namespace, mode: str, name: str, seed: int) -> str:
 def _show(arguments: argparse.Namespace) -> None:
     """A row of Markdown a task and number of labels: the mean over seeds of each classifier, and how many there are."""
     columns = defaultdict[tuple[str, str], dict[str, list[float]]](lambda: defaultdict(list))
+    parts = defaultdict[tuple[str, str], dict[int, dict[str, float]]](dict)
     for key, found in json.loads(arguments.results.read_text()).items():
-        read = re.fullmatch(r"(?:members (?P<name>\S+)|rivals) (?P<task>\S+) (?P<labels>\S+) \d+", key)
+        read = re.fullmatch(r"(?:members (?P<name>\S+)|rivals|parts) (?P<task>\S+) (?P<labels>\S+) (?P<seed>\d+)", key)
         assert read is not None
+        if key.startswith("parts "):
+            parts[read["labels"], read["task"]][int(read["seed"])] = found
+            continue
         rows = columns[read["labels"], read["task"]]
         for rival in ("tf-idf", "fastText"):
             if rival in found:
                 rows[rival].append(found[rival])
         if read["name"]:
             rows[read["name"]].append(found["accuracy"])
-    names = sorted({name for rows in columns.values() for name in rows})
-    print(f"| labels a class | task | {' | '.join(names)} |\n|---|---|{'--:|' * len(names)}")
-    for (labels, task), rows in sorted(columns.items()):
-        cells = (f"{np.mean(rows[name]):.1f} ({len(rows[name])})" if name in rows else "-" for name in names)
-        print(f"| {labels} | {task} | {' | '.join(cells)} |")
+    if columns:
+        names = sorted({name for rows in columns.values() for name in rows})
+        print(f"| labels a class | task | {' | '.join(names)} |\n|---|---|{'--:|' * len(names)}")
+        for (labels, task), rows in sorted(columns.items()):
+            cells = (f"{np.mean(rows[name]):.1f} ({len(rows[name])})" if name in rows else "-" for name in names)
+            print(f"| {labels} | {task} | {' | '.join(cells)} |")
+    if parts:
+        print(*rows_of_parts(parts), sep="\n")
 
 
-_MODES: dict[str, Callable[[argparse.Namespace, str, int], dict[str, Any]]] = {"members": _members, "rivals": _rivals}
+_MODES: dict[str, Callable[[argparse.Namespace, str, int], dict[str, Any]]] = {
+    "members": _members,
+    "rivals": _rivals,
+    "parts": _parts,
+}
 
 
 def main() -> None:
@@ -116,7 +135,7 @@ def main() -> None:
     if arguments.mode == "show":
         _show(arguments)
         return
-    if arguments.mode == "members" and arguments.base is None:
+    if arguments.mode in ("members", "parts") and arguments.base is None:
         parser.error("members are fine-tuned from a base; give its folder with --base")
     measure = _MODES[arguments.mode]
     for seed in map(int, arguments.seeds.split(",")):
