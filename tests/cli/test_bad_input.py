@@ -332,6 +332,12 @@ def _no_record():
 
 
 @prepared
+def _nothing_to_evaluate_on():
+    """nothing to evaluate on"""
+    _no_record()
+
+
+@prepared
 def _no_graph():
     """an export without its graph"""
     _exported()

@@ -135,11 +135,12 @@ def distill(step: Annotated[Distill, FLAT], *, output: _Output, resume: bool = F
 
 
 def evaluate(
-    model: Path, task: Annotated[TaskSource, TASK], *, by_label: bool = False, json_output: _Json = False
+    model: Path, task: Annotated[TaskSource | None, TASK] = None, *, by_label: bool = False, json_output: _Json = False
 ) -> None:
     """Measure a model on labelled text.
 
-    The source it was trained on gives the test part of that training; another file is taken whole.
+    The source it was trained on, which is the default, gives the test part of that training; another file is taken
+    whole.
 
     Args:
         model: folder of a trained model.

@@ -24,7 +24,7 @@ from tinylm.text.splits import Examples, Task
 def examples_to_evaluate(
     model: Path,
     labels: tuple[str, ...],
-    source: TaskSource,
+    source: TaskSource | None,
     data_dir: str | Path | None,
     problem_type: ProblemType = ONE_LABEL,
 ) -> Examples:
@@ -36,18 +36,21 @@ def examples_to_evaluate(
     Args:
         model: folder of the model.
         labels: its labels.
-        source: the labelled text.
+        source: the labelled text; that of the training when None.
         data_dir: where data sets known by name are looked for.
         problem_type: whether the model gives a text one label, or any number.
 
     Raises:
         InputError: the source cannot be read, has changed since the training, or has a label that the model
-            does not know.
+            does not know; or there is none, and the model does not know that of its training.
     """
     remedy = "put rows that the model has not seen in a file of their own"
-    task = task_of_training(model, source, "test", remedy, data_dir)
+    named = source or source_of_training(model, "name labelled text to evaluate it on")
+    task = task_of_training(model, named, "test", remedy, data_dir)
     if task is not None:
         return relabelled(task.test, task.labels, labels, problem_type)
+    if source is None:
+        raise InputError(f"{model} was trained on {named.source}, which is not in this folder; name where it is")
     return whole_or_part(source, labels, data_dir, lambda task: task.test, problem_type)
 
 
@@ -85,12 +88,20 @@ def task_of_training(
         InputError: the source is that of the training and has changed since, or lacks the entities that were marked.
     """
     record, data_dir = read_record(model), data_dir or source.data_dir
-    if not record.get("task_source") or source.test is not None:
+    if not record.get("task_source"):
         return None
-    if recorded_source(record).source == source.record()["source"]:
-        return recorded_task(model, record, source.source, part, remedy, data_dir)
+    recorded, given = _recorded_source(record, data_dir), source.record()
+    if given["test"] not in (None, recorded.test):
+        return None
+    if given["source"] == recorded.source:
+        task = recorded.load(record["settings"]["seed"])
+        if task.fingerprint == record["task_fingerprint"]:
+            return task
+        raise InputError(
+            f"{source.source} has changed since {model} was trained on it, so its {part} part is unknown; {remedy}"
+        )
     moved = _moved_task(record, source, data_dir)
-    if moved is None and recorded_source(record).entities is not None and source.entities is None:
+    if moved is None and recorded.entities is not None and source.entities is None:
         raise InputError(
             f"{model} was trained on texts with entities marked; name the column of those of {source.source} with "
             "--entities"
@@ -98,31 +109,23 @@ def task_of_training(
     return moved
 
 
-def recorded_task(
-    model: Path, record: Mapping[str, Any], named: str, part: str, remedy: str, data_dir: str | Path | None
-) -> Task:
-    """The task in the record of a training, split as it was then.
+def source_of_training(model: Path, remedy: str) -> TaskSource:
+    """Where the labelled text came from that a model was trained on.
 
     Args:
         model: folder of the model.
-        record: its `run.json`.
-        named: the source as the user knows it.
-        part: that is wanted of it, for the message.
-        remedy: what to do where the source has changed.
-        data_dir: where data sets known by name are looked for.
+        remedy: what to do where its record does not say so.
 
     Raises:
-        InputError: the source cannot be read, or has changed.
+        InputError: the record does not say so, as that of a model which learnt from labels in memory.
     """
-    task = recorded_source(record, data_dir).load(record["settings"]["seed"])
-    if task.fingerprint != record["task_fingerprint"]:
-        raise InputError(
-            f"{named} has changed since {model} was trained on it, so its {part} part is unknown; {remedy}"
-        )
-    return task
+    record = read_record(model)
+    if not record.get("task_source"):
+        raise InputError(f"{model} does not say which file it was trained on; {remedy}")
+    return _recorded_source(record)
 
 
-def recorded_source(record: Mapping[str, Any], data_dir: str | Path | None = None) -> TaskSource:
+def _recorded_source(record: Mapping[str, Any], data_dir: str | Path | None = None) -> TaskSource:
     """The source of the labels in the record of a training; `data_dir` replaces the recorded one."""
     known = {field.name for field in fields(TaskSource)}
     return TaskSource.from_record({k: v for k, v in record["task_source"].items() if k in known}, data_dir)
@@ -158,7 +161,7 @@ def relabelled(
 
 def _moved_task(record: Mapping[str, Any], source: TaskSource, data_dir: str | Path | None) -> Task | None:
     """The task of the training, where `source` holds the same texts at another path; None where it does not."""
-    recorded = recorded_source(record, data_dir)
+    recorded = _recorded_source(record, data_dir)
     moved = replace(recorded, source=source.source)
     if recorded.test is not None:
         # The file of the test part has moved with the other.

@@ -12,11 +12,10 @@ import numpy.typing as npt
 
 from tinylm.committee import voting
 from tinylm.committee.thresholds import TRUST, choose_thresholds
-from tinylm.core.errors import InputError
 from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS, ProblemType
 from tinylm.core.runs import read_record
 from tinylm.core.seeds import member_seed
-from tinylm.evaluation.examples import recorded_source, recorded_task, relabelled, task_of_training, whole_or_part
+from tinylm.evaluation.examples import relabelled, source_of_training, task_of_training, whole_or_part
 from tinylm.runtime.classifier import Classifier
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Examples, Task, held_out_rows, hold_out, with_several_labels
@@ -73,19 +72,17 @@ def open_out_of_fold(
     Raises:
         InputError: there is no such text, or it has changed since the training.
     """
-    record, remedy = read_record(model), "name labelled text that the model has not seen with --task"
-    if source is not None:
-        task = task_of_training(model, source, "validation", remedy, data_dir)
-        if task is None:
-            part = whole_or_part(source, labels, data_dir, lambda task: hold_out(task.train, 0.1, 0)[1], problem_type)
-            return OutOfFoldExamples(part, np.ones((members, len(part)), dtype=bool), "of the given task")
-    elif record.get("task_source"):
-        task = recorded_task(model, record, recorded_source(record).source, "validation", remedy, data_dir)
-    else:
-        raise InputError(f"{model} does not say which file it was trained on; name labelled text with --task")
+    remedy = "name labelled text that the model has not seen with --task"
+    if source is None:
+        source = source_of_training(model, "name labelled text with --task")
+    task = task_of_training(model, source, "validation", remedy, data_dir)
+    if task is None:
+        part = whole_or_part(source, labels, data_dir, lambda task: hold_out(task.train, 0.1, 0)[1], problem_type)
+        return OutOfFoldExamples(part, np.ones((members, len(part)), dtype=bool), "of the given task")
     if problem_type == SEVERAL_LABELS:
         task = with_several_labels(task)
-    fraction, seed = record["settings"]["validation_fraction"], record["settings"]["seed"]
+    settings = read_record(model)["settings"]
+    fraction, seed = settings["validation_fraction"], settings["seed"]
     held_out = _held_out_by_member(task.train, fraction, seed, members)
     return replace(held_out, examples=relabelled(held_out.examples, task.labels, labels, problem_type))
 
