@@ -3,12 +3,14 @@
 import gzip
 import itertools
 import json
+import logging
 import os
 
 import pytest
 
 from tinylm.core.errors import InputError
 from tinylm.text.corpus import CorpusSource, open_corpus
+from tinylm.text.hub import open_hub
 from tinylm.tokens.encoding import tokenise
 
 
@@ -98,6 +100,23 @@ def test_hub_layout_in_a_local_folder(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"text": 5}\n')
     with pytest.raises(InputError, match="'text' is int, not text"):
         documents(source)
+
+
+def test_hub_that_does_not_answer_is_said_once(monkeypatch, caplog):
+    def unreachable(*_):
+        requests = logging.getLogger("huggingface_hub.utils._http")
+        for retry in range(1, 4):
+            requests.warning("'no route' thrown while requesting HEAD https://hub/file")
+            requests.warning(f"Retrying in {retry}s [Retry {retry}/5].")
+        requests.warning("something else")
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(pytest.importorskip("datasets"), "load_dataset_builder", unreachable)
+    for _ in range(2):
+        caplog.clear()
+        with pytest.raises(InputError, match="cannot be read from the hub"):
+            open_hub("hf://org/name")
+        assert caplog.messages == ["the hub does not answer; trying again for up to half a minute", "something else"]
 
 
 def test_hub_names_and_failures(monkeypatch):

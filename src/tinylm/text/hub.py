@@ -3,6 +3,7 @@
 Streaming means that a subset of a large data set downloads only what it reads.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,34 @@ from tinylm.core.extras import needed
 SCHEME = "hf://"
 SHUFFLE_BUFFER = 10_000
 """Rows held while a stream is shuffled; shards are shuffled too."""
+
+
+@contextmanager
+def retries_said_once() -> Iterator[None]:
+    """Where the hub does not answer, one line says so, in place of two for each request that is tried again."""
+    requests, retries = logging.getLogger("huggingface_hub.utils._http"), _Retries()
+    requests.addFilter(retries)
+    try:
+        yield
+    finally:
+        requests.removeFilter(retries)
+
+
+class _Retries(logging.Filter):
+    def __init__(self) -> None:
+        super().__init__()
+        self._said = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is shown."""
+        text = record.getMessage()
+        if "thrown while requesting" in text:
+            return False
+        if not text.startswith("Retrying in"):
+            return True
+        record.msg, record.args = "the hub does not answer; trying again for up to half a minute", ()
+        self._said, said = True, self._said
+        return not said
 
 
 @dataclass(frozen=True)
@@ -93,7 +122,8 @@ def _path_and_config(source: str) -> tuple[str, str | None]:
 @contextmanager
 def _raised_as_input_error(source: str) -> Iterator[None]:
     try:
-        yield
+        with retries_said_once():
+            yield
     except TinyLMError:
         raise
     # Each library below - datasets, huggingface_hub, fsspec, httpx, pyarrow - has errors of its own.

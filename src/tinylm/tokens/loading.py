@@ -8,6 +8,7 @@ import huggingface_hub
 import tokenizers
 
 from tinylm.core.errors import InputError
+from tinylm.text.hub import retries_said_once
 from tinylm.text.known import local_folder
 from tinylm.tokens.wordpiece import CONFIG_FILE, TOKENIZER_FILE, Tokenizer, wordpiece
 
@@ -41,7 +42,8 @@ def load_tokenizer(name_or_path: str | Path, data_dir: str | Path | None = None)
     if folder is not None:
         return _from_file(_vocabulary_file(folder))
     try:
-        return _from_file(Path(huggingface_hub.hf_hub_download(_HUB_NAMES.get(name, name), TOKENIZER_FILE)))
+        with retries_said_once():
+            return _from_file(Path(huggingface_hub.hf_hub_download(_HUB_NAMES.get(name, name), TOKENIZER_FILE)))
     # The hub's client lets errors of its own, of its HTTP library and of the system through.
     except Exception as error:
         if isinstance(error, InputError):
