@@ -1,5 +1,6 @@
 """Processes that work for this one in a pool: how they begin, and what is said where one is killed."""
 
+import atexit
 import os
 import threading
 import time
@@ -23,6 +24,8 @@ def begin_worker(parent: int) -> None:
     with suppress(OSError, AttributeError):
         os.setpgid(0, 0)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    # PyTorch takes two seconds to be taken down, and the parent waits for its processes before it ends.
+    atexit.register(os._exit, 0)
 
 
 @contextmanager
