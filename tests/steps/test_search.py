@@ -1,14 +1,15 @@
 """The search before fine-tuning: it looks at training labels alone, is kept, and goes on after an interruption."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_fixtures import write_help_desk
+from cli_fixtures import rows, write_csv, write_help_desk
 
 import tinylm
-from tinylm.committee.mixing import NGRAM_FITS, Mix, NgramVote
+from tinylm.committee.mixing import NGRAM_FITS, UNSEARCHED, Mix, NgramVote
 from tinylm.committee.voting import PLAIN, Voting, vote
 from tinylm.core.errors import InputError, InterruptedByUserError
 from tinylm.core.progress import Silent
@@ -19,6 +20,7 @@ from tinylm.steps import search
 from tinylm.text.sources import load_task
 from tinylm.text.splits import Examples, Task
 from tinylm.train import candidate, ngrams
+from tinylm.train.variants import VARIANTS
 
 SHORT = {"steps": 3, "precision": "float32"}
 
@@ -27,6 +29,7 @@ SHORT = {"steps": 3, "precision": "float32"}
 def desk(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("desk")
     write_help_desk(folder)
+    write_csv(folder / "labels.csv", rows(90, 1))
     tinylm.pretrain(folder / "notes.txt", output=folder / "base", members=2, preset="bert-1-w128", **SHORT)
     return folder
 
@@ -103,6 +106,22 @@ def test_search_goes_on_where_it_was_and_is_not_done_again(desk, tmp_path, monke
     assert len(made) == len(set(made)) == 12, "four kinds, three splits, none of them twice"
     finetune(desk, tmp_path / "model", resume=True)
     assert len(made) == 12
+
+
+def test_too_few_labels_to_choose_by_train_no_candidate(desk, tmp_path, monkeypatch, heard):
+    task = load_task(desk / "labels.csv")
+    eight_each = [np.flatnonzero(task.train.labels == label)[:8] for label in range(len(task.labels))]
+    few = replace(task, train=task.train.take(np.concatenate(eight_each)))
+    made, whole = [], candidate.finetune_member
+    monkeypatch.setattr(
+        candidate, "finetune_member", lambda folder, *rest: (made.append(folder.name), whole(folder, *rest))
+    )
+    committee = tinylm.finetune(desk / "base", few, output=tmp_path / "model", progress=heard, **SHORT)
+    assert not made
+    assert committee.voting == Voting("probability", 1.0, UNSEARCHED.weight)
+    assert any("held-out labels are too few to choose by, 30 would do" in line for line in heard.lines)
+    trained = [json.loads((tmp_path / f"model/member-{i}/training.json").read_text())["settings"] for i in (0, 1)]
+    assert [settings["bigrams"] for settings in trained] == [variant.bigrams for variant in VARIANTS[:2]]
 
 
 @pytest.mark.parametrize("fixed", [{"search": False}, {"bigrams": True}, {"word_dropout": 0.2}], ids=str)

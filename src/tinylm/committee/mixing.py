@@ -22,8 +22,8 @@ _STANDARD_ERRORS = 2.0
 _NGRAM_STANDARD_ERRORS = 0.5
 """By how many n-grams have to lower the cross-entropy to vote at all; docs/LOG.md, "The share of n-grams again"."""
 
-_FEWEST = 30
-"""Labels below which nothing is chosen or calibrated."""
+FEWEST = 30
+"""Held-out texts below which nothing is chosen or calibrated."""
 
 _SMALLEST = 1e-12
 
@@ -78,11 +78,11 @@ class Mix:
     """Kinds of member, in the order in which members take them, and what votes with them."""
 
     kinds: tuple[int, ...]
-    """As many as there are kinds, some of them perhaps twice; committees of more members repeat them. Empty where the
-    encoders of members are frozen, and there are no kinds."""
-    loss: float
-    """Cross-entropy of their mean on the held-out labels, in nats."""
-    default_loss: float
+    """As many as there are kinds, some of them perhaps twice; committees of more members repeat them. Empty where none
+    was chosen, or the encoders of members are frozen, and there are no kinds."""
+    loss: float | None
+    """Cross-entropy of their mean on the held-out labels, in nats; None where none was chosen."""
+    default_loss: float | None
     """That of the default mix, which each kind is in once."""
     temperature: float
     """At which the vote is calibrated."""
@@ -97,6 +97,10 @@ class Mix:
         return len(set(self.kinds)) == len(self.kinds)
 
 
+UNSEARCHED_MIX = Mix((), None, None, temperature=1.0, ngrams=UNSEARCHED)
+"""Where fewer than `FEWEST` texts are held out."""
+
+
 def choose_mix(
     predictions: npt.NDArray[np.floating],
     labels: npt.NDArray[np.integer],
@@ -105,7 +109,7 @@ def choose_mix(
     ngram_scores: npt.NDArray[np.floating] | None = None,
     weights: npt.NDArray[np.floating] | None = None,
 ) -> Mix:
-    """The mix of the lowest cross-entropy; of kinds the default one where that may be chance.
+    """The mix of the lowest cross-entropy; of kinds the default one where that may be chance, of few texts none.
 
     Args:
         predictions: (kinds, texts, classes) probabilities; no kind learnt these texts.
@@ -120,6 +124,8 @@ def choose_mix(
     Returns:
         The mix.
     """
+    if len(labels) < FEWEST:
+        return UNSEARCHED_MIX if ngram_scores is not None else replace(UNSEARCHED_MIX, ngrams=None)
     # Where none of these texts counts, they say what they can.
     alike = weights is None or not weights.any()
     counted = np.ones(len(labels)) if alike else np.asarray(weights, dtype=np.float64)
@@ -144,8 +150,6 @@ def _of_several(
     questions = labels.shape[1]
     held_out = _HeldOut(labels.ravel(), np.repeat(weights, questions), questions)
     mix = _choose(as_questions(predictions), held_out, members, how, None)
-    if len(labels) < _FEWEST:
-        return mix if ngram_scores is None else replace(mix, ngrams=UNSEARCHED)
     votes, plain = predictions[list(mix.kinds[:members])], Voting(how, problem_type=SEVERAL_LABELS)
     best, ngrams = vote(votes, plain), None
     highest = cross_validated_f1(best, labels, trust=TRUST)
@@ -178,9 +182,6 @@ def _choose(
     """See `choose_mix`."""
     default = tuple(range(len(predictions)))
     default_loss = held_out.mean(held_out.losses(predictions, default))
-    if len(held_out.labels) < _FEWEST * held_out.questions:
-        ngrams = None if ngram_scores is None else UNSEARCHED
-        return Mix(default, default_loss, default_loss, temperature=1.0, ngrams=ngrams)
     every = combinations_with_replacement(default, len(default))
     best = min(every, key=lambda kinds: held_out.mean(held_out.losses(predictions, kinds)))
     gain = held_out.losses(predictions, default) - held_out.losses(predictions, best)

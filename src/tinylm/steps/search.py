@@ -12,7 +12,7 @@ import numpy as np
 
 from tinylm.committee import voting
 from tinylm.committee.files import SEARCH
-from tinylm.committee.mixing import Mix, NgramVote, choose_mix
+from tinylm.committee.mixing import FEWEST, UNSEARCHED_MIX, Mix, NgramVote, choose_mix
 from tinylm.committee.voting import Vote, Voting
 from tinylm.core.files import write_json
 from tinylm.core.progress import Progress
@@ -39,7 +39,8 @@ def search_mix(
 ) -> Mix:
     """Train a candidate of each kind on four fifths of the labels, and choose by what they predict of the rest.
 
-    So is a linear n-gram classifier, of which the share in the vote is chosen, none included.
+    So is a linear n-gram classifier, of which the share in the vote is chosen, none included. Where what is held out is
+    too little to choose by, no candidate is trained.
 
     What was found is kept in `search.json`, and read where it is there.
 
@@ -61,6 +62,11 @@ def search_mix(
         return found_before
     splits, weights = splits_for(len(task.train)), weights_of(task, settings.class_weight)
     held_out = [held_out_by(task, settings.seed, split) for split in range(splits)]
+    if (texts := int(np.count_nonzero(held_out))) < FEWEST:
+        write_json(folder / SEARCH, asdict(UNSEARCHED_MIX))
+        progress.say(f"members take turns: {texts} held-out labels are too few to choose by, {FEWEST} would do")
+        _report_vote(UNSEARCHED_MIX, len(starts), progress)
+        return UNSEARCHED_MIX
     jobs: list[Job[Any]] = [
         partial(
             predict_held_out,
@@ -155,4 +161,5 @@ def _report_vote(mix: Mix, members: int, progress: Progress) -> None:
     if mix.ngrams is not None:
         features = ", with n-grams of characters," if mix.ngrams.characters else ""
         progress.say(f"a linear n-gram classifier{features} has {mix.ngrams.weight:.0%} of the vote")
-    progress.say(f"calibration: temperature {mix.temperature:.2f} for {members} member(s)")
+    if mix.loss is not None:
+        progress.say(f"calibration: temperature {mix.temperature:.2f} for {members} member(s)")
