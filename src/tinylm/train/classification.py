@@ -161,6 +161,11 @@ class Classification(Workload):
         return "micro_f1" if self._several else "accuracy"
 
     @property
+    def held_out(self) -> int:
+        """How many texts are measured on."""
+        return len(self._validation)
+
+    @property
     def model(self) -> SequenceClassifier:
         """The model."""
         return self._model
@@ -236,7 +241,7 @@ def train_classifier(
     state = Trainer(workload, settings, partial, precision, processes, progress).run()
     progress.say(
         f"{workload.name}: {state.step:,} updates in {state.seconds:,.0f} s; "
-        f"{measured} {100 * state.validation[workload.measure]:.1f} %"
+        f"{measured} {100 * state.validation[workload.measure]:.1f} % on {workload.held_out:,} text(s)"
     )
     workload.model.encoder.embeddings.merge_characters()
     finish_member(folder, workload.model, workload.tokenizer, settings, state, {"validation": state.validation}, labels)
