@@ -127,7 +127,9 @@ def test_train_is_pretrain_and_finetune_and_evaluate(own):
     errors = [measured.pop("expected_calibration_error") for measured in (evaluated, trained)]
     assert errors[0] == pytest.approx(errors[1], abs=1e-6)
     assert evaluated == trained
-    by_default = json.loads(call("evaluate", "apart", "--json").out)
+    ran = call("evaluate", "apart", "--json")
+    assert ran.err.splitlines()[0] == "measured on the test part of labels.csv"
+    by_default = json.loads(ran.out)
     assert by_default.pop("expected_calibration_error") == pytest.approx(errors[0], abs=1e-6)
     assert by_default == trained
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from tinylm.cli.labelled_file import label_file, label_texts, say_not_read
 from tinylm.core.cores import usable_cores
 from tinylm.core.errors import InputError
+from tinylm.core.runs import read_record
 from tinylm.core.terminal import TerminalProgress
 from tinylm.runtime.predictions import LabelsPrediction, Prediction
 from tinylm.serving.limits import Limits
@@ -153,6 +154,8 @@ def evaluate(
 
     committee = load(model, threads=usable_cores())
     examples = examples_to_evaluate(model, committee.labels, task, None, committee.voting.problem_type)
+    if task is None:
+        err.print(f"measured on the test part of {read_record(model)['task']}")
     measured = measure_committee(committee, examples)
     say_not_read(committee, measured.truncated, len(examples), err)
     if json_output:
