@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tinylm.runtime.predictions import Explanation, Prediction, Predictions
     from tinylm.steps.base import Base
     from tinylm.steps.distill import Distill, distill
+    from tinylm.steps.evaluate import evaluate
     from tinylm.steps.export import Export, export
     from tinylm.steps.finetune import Finetune, finetune
     from tinylm.steps.pretrain import Pretrain, pretrain
@@ -52,6 +53,7 @@ _HOMES = {
     "TaskSource": "tinylm.text.sources",
     "TinyLMError": "tinylm.core.errors",
     "distill": "tinylm.steps.distill",
+    "evaluate": "tinylm.steps.evaluate",
     "export": "tinylm.steps.export",
     "finetune": "tinylm.steps.finetune",
     "load": "tinylm.runtime.loading",
@@ -79,6 +81,7 @@ __all__ = [
     "TinyLMError",
     "Train",
     "distill",
+    "evaluate",
     "export",
     "finetune",
     "load",

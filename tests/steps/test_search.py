@@ -152,7 +152,7 @@ def test_a_committee_with_ngrams_is_exported_copied_and_evaluated(desk, tmp_path
     measured = evaluate_committee(committee, task.test)
     assert measured.ngrams == np.mean(found.ngrams.argmax(1) == task.test.labels)
     assert measured.members_alone == np.mean(vote(found.votes).argmax(1) == task.test.labels)
-    assert any("linear n-gram classifier" in line for line in measured.lines(committee.labels))
+    assert any("linear n-gram classifier" in line for line in measured.lines())
 
 
 def test_ngrams_that_are_fitted_are_not_fitted_again(desk, tmp_path, monkeypatch, chosen):

@@ -11,14 +11,14 @@ class FixedVotes:
 
     def __init__(self, votes, voting=PLAIN, ngrams=None):
         self._votes, self.voting = np.array(votes), voting
+        self.labels = tuple(map(str, range(self._votes.shape[2])))
         self._ngrams = None if ngrams is None else np.array(ngrams)
 
     def votes(self, texts):
         return self._votes[:, : len(texts)]
 
     def predict_batch(self, texts):
-        labels = tuple(map(str, range(self._votes.shape[2])))
         ngrams = None if self._ngrams is None else self._ngrams[: len(texts)]
         votes = self.votes(texts)
         none = np.zeros(len(texts), int)
-        return Predictions(labels, vote(votes, self.voting, ngrams), votes, none, none.astype(bool), ngrams)
+        return Predictions(self.labels, vote(votes, self.voting, ngrams), votes, none, none.astype(bool), ngrams)

@@ -148,21 +148,19 @@ def evaluate(
         by_label: also print precision, recall and F1 of each label.
         json_output: print the measures as JSON, those of each label among them.
     """
-    from tinylm.evaluation.committees import measure_committee
-    from tinylm.evaluation.examples import examples_to_evaluate
     from tinylm.runtime.loading import load
+    from tinylm.steps.evaluate import evaluate
 
     committee = load(model, threads=usable_cores())
-    examples = examples_to_evaluate(model, committee.labels, task, None, committee.voting.problem_type)
     if task is None:
         err.print(f"measured on the test part of {read_record(model)['task']}")
-    measured = measure_committee(committee, examples)
-    say_not_read(committee, measured.truncated, len(examples), err)
+    measured = evaluate(committee, task)
+    say_not_read(committee, measured.truncated, measured.committee.n, err)
     if json_output:
-        out.print_json(data=measured.as_json(committee.labels))
+        out.print_json(data=measured.as_json())
     else:
-        of_labels = measured.lines_by_label(committee.labels) if by_label else []
-        out.print("\n".join([*measured.lines(committee.labels), *of_labels]))
+        of_labels = measured.lines_by_label() if by_label else []
+        out.print("\n".join([*measured.lines(), *of_labels]))
 
 
 def predict(
@@ -343,9 +341,9 @@ def _evaluate_and_compare(
             rows = compare_several(output, base, measured, task, *how)
             table = several_table(task.name, rows)
     if json_output:
-        out.print_json(data={**measured.as_json(committee.labels), "rows": [asdict(row) for row in rows]})
+        out.print_json(data={**measured.as_json(), "rows": [asdict(row) for row in rows]})
         return
-    out.print("\n".join(measured.lines(committee.labels)))
+    out.print(str(measured))
     if table is not None:
         out.print(table)
     out.print(f"The model is in {output}; next:")

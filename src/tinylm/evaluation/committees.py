@@ -1,6 +1,5 @@
 """How good a committee is on labelled text: its measures, those of its members, and of every smaller committee."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +18,8 @@ from tinylm.text.splits import Examples
 class CommitteeEvaluation:
     """Measures of a committee."""
 
+    labels: tuple[str, ...]
+    """Names of the labels."""
     committee: metrics.Evaluation
     """Of the vote, with that of the linear n-gram classifier, if there is one."""
     members: tuple[float, ...]
@@ -37,8 +38,11 @@ class CommitteeEvaluation:
         """Accuracy of the vote of all members without the linear n-gram classifier, 0 to 1."""
         return self.sizes[-1].mean
 
-    def lines(self, labels: Sequence[str]) -> list[str]:
-        """The measures for people; `labels` are the names of the classes."""
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """The measures for people."""
         vote = self.committee
         low, high = vote.interval
         lines = [
@@ -55,15 +59,19 @@ class CommitteeEvaluation:
             )
         if vote.worst_pairs:
             lines.append("most often confused:")
-            lines += [f"  {labels[p.true]} taken for {labels[p.predicted]}: {p.count}" for p in vote.worst_pairs]
+            lines += [
+                f"  {self.labels[p.true]} taken for {self.labels[p.predicted]}: {p.count}" for p in vote.worst_pairs
+            ]
         return lines
 
-    def lines_by_label(self, labels: Sequence[str]) -> list[str]:
-        """Precision, recall, F1 and texts of each label, as a table; `labels` are the names of the classes."""
-        return metrics.label_lines(labels, [(of.precision, of.recall, of.f1, of.n) for of in self.committee.by_class])
+    def lines_by_label(self) -> list[str]:
+        """Precision, recall, F1 and texts of each label, as a table."""
+        return metrics.label_lines(
+            self.labels, [(of.precision, of.recall, of.f1, of.n) for of in self.committee.by_class]
+        )
 
-    def as_json(self, labels: Sequence[str]) -> dict[str, Any]:
-        """The measures for programs, whose keys stay; `labels` are the names of the classes."""
+    def as_json(self) -> dict[str, Any]:
+        """The measures for programs, whose keys stay."""
         vote = self.committee
         return {
             "accuracy": vote.accuracy,
@@ -71,14 +79,15 @@ class CommitteeEvaluation:
             "macro_f1": vote.macro_f1,
             "expected_calibration_error": vote.expected_calibration_error,
             "n": vote.n,
-            "by_label": {label: asdict(of) for label, of in zip(labels, vote.by_class, strict=True)},
+            "by_label": {label: asdict(of) for label, of in zip(self.labels, vote.by_class, strict=True)},
             "members": self.members,
             "accuracy_by_size": [asdict(size) for size in self.sizes],
             "disagreement": self.disagreement,
             "ngrams": self.ngrams,
             "truncated": self.truncated,
             "worst_pairs": [
-                {"true": labels[p.true], "predicted": labels[p.predicted], "count": p.count} for p in vote.worst_pairs
+                {"true": self.labels[p.true], "predicted": self.labels[p.predicted], "count": p.count}
+                for p in vote.worst_pairs
             ],
         }
 
@@ -100,6 +109,7 @@ def evaluate_several_labels(committee: Classifier, examples: Examples) -> Severa
         return float(f1_scores(probabilities >= least, examples.labels)[0])
 
     return SeveralLabelsEvaluation(
+        labels=committee.labels,
         committee=evaluate_several(voting.vote(votes, how, ngrams) >= least, examples.labels),
         members=tuple(map(micro, votes)),
         members_alone=micro(voting.vote(votes, how)),
@@ -114,6 +124,7 @@ def evaluate_committee(committee: Classifier, examples: Examples) -> CommitteeEv
     predictions = committee.predict_batch(examples.texts)
     votes, ngrams = predictions.votes, predictions.ngrams
     return CommitteeEvaluation(
+        labels=committee.labels,
         committee=metrics.evaluate(voting.vote(votes, committee.voting, ngrams), examples.labels),
         members=tuple(float(np.mean(vote.argmax(1) == examples.labels)) for vote in votes),
         sizes=tuple(voting.accuracy_by_size(votes, examples.labels, committee.voting.vote)),

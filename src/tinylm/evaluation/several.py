@@ -1,6 +1,5 @@
 """How good a classifier of several labels a text is: micro and macro F1 with their intervals, and its worst labels."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -124,6 +123,8 @@ def _interval(draws: npt.NDArray[np.float64]) -> tuple[float, float]:
 class SeveralLabelsEvaluation:
     """Measures of a committee that gives several labels a text."""
 
+    labels: tuple[str, ...]
+    """Names of the labels."""
     committee: SeveralEvaluation
     """Of the vote, with that of the linear n-gram classifier, if there is one, at the committee's thresholds."""
     members: tuple[float, ...]
@@ -137,8 +138,11 @@ class SeveralLabelsEvaluation:
     truncated: int = 0
     """Texts that go on after what was read of them."""
 
-    def lines(self, labels: Sequence[str]) -> list[str]:
-        """The measures for people; `labels` are their names."""
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """The measures for people."""
         vote = self.committee
         lines = [
             f"micro F1 {vote.micro_f1:.1%} (95 % interval {_shown(vote.micro_interval)}), "
@@ -156,15 +160,15 @@ class SeveralLabelsEvaluation:
         lines.append("labels found worst:")
         for score in vote.worst:
             found = f"F1 {score.f1:.1%}, precision {score.precision:.1%}, recall {score.recall:.1%}"
-            lines.append(f"  {labels[score.label]}: {found}, {score.texts} texts")
+            lines.append(f"  {self.labels[score.label]}: {found}, {score.texts} texts")
         return lines
 
-    def lines_by_label(self, labels: Sequence[str]) -> list[str]:
-        """Precision, recall, F1 and texts of each label, as a table; `labels` are their names."""
-        return label_lines(labels, [(of.precision, of.recall, of.f1, of.texts) for of in self.committee.labels])
+    def lines_by_label(self) -> list[str]:
+        """Precision, recall, F1 and texts of each label, as a table."""
+        return label_lines(self.labels, [(of.precision, of.recall, of.f1, of.texts) for of in self.committee.labels])
 
-    def as_json(self, labels: Sequence[str]) -> dict[str, Any]:
-        """The measures for programs, whose keys stay; `labels` are their names."""
+    def as_json(self) -> dict[str, Any]:
+        """The measures for programs, whose keys stay."""
         vote = self.committee
         return {
             **{name: value for name, value in asdict(vote).items() if name != "labels"},
@@ -173,7 +177,7 @@ class SeveralLabelsEvaluation:
             "disagreement": self.disagreement,
             "ngrams": self.ngrams,
             "truncated": self.truncated,
-            "labels": [{**asdict(score), "label": labels[score.label]} for score in vote.labels],
+            "labels": [{**asdict(score), "label": self.labels[score.label]} for score in vote.labels],
         }
 
 

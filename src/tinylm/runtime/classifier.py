@@ -64,6 +64,11 @@ class Classifier:
     def __len__(self) -> int:
         return self._members
 
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return self._files[0].parent
+
     def not_read(self, truncated: int, texts: int) -> str:
         """The sentence that so many of the texts go on after what is read of them; empty where none does."""
         return not_read(truncated, texts, min(v.positions for v in self._vocabularies), self.long)

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinylm.core.errors import InputError
+from tinylm.core.problems import ProblemType
 from tinylm.text.columns import task_columns
 from tinylm.text.columns import text_column as find_text_column
 from tinylm.text.corpus import Corpus, CorpusSource
 from tinylm.text.labelled import LabelledRows
 from tinylm.text.several import Label, names_in_list
-from tinylm.text.splits import Task
-from tinylm.text.tasks import task_of_rows
+from tinylm.text.splits import Examples, Task
+from tinylm.text.tasks import examples_for, task_of_rows
 
 _LISTS = (list, tuple, np.ndarray)
 _MISSING = ("NAType", "NaTType")
@@ -143,6 +144,31 @@ def task_in_memory(texts: Iterable[Any], labels: Iterable[Any]) -> Task:
         InputError: either is no list or column, an entry is missing or of another kind, there are not as many texts
             as labels, none at all, a single label, or a label with one row.
     """
+    rows = _rows_in_memory(texts, labels)
+    names = {name for of_text in rows.label_sets for name in of_text}
+    if not rows.several and len(names) < 2:
+        raise InputError(f"{rows.source} have one label only, {names.pop()!r}; there is nothing to tell apart")
+    return task_of_rows(rows, f"{len(rows.texts):,} texts in memory")
+
+
+def examples_in_memory(
+    texts: Iterable[Any], labels: Iterable[Any], known: Sequence[str], problem_type: ProblemType
+) -> Examples:
+    """Labelled texts in memory for a model that has labels already.
+
+    Args:
+        texts: as in `task_in_memory`.
+        labels: likewise.
+        known: the labels of the model.
+        problem_type: of the model.
+
+    Raises:
+        InputError: as `task_in_memory`, but for there being two labels; or a label that the model does not know.
+    """
+    return examples_for(_rows_in_memory(texts, labels), known, problem_type)
+
+
+def _rows_in_memory(texts: Iterable[Any], labels: Iterable[Any]) -> LabelledRows:
     values = plain_values(labels, "labels")
     several = any(isinstance(value, _LISTS) for value in values)
     names: list[Label] = [*(_label_lists(values) if several else label_strings(values))]
@@ -151,14 +177,12 @@ def task_in_memory(texts: Iterable[Any], labels: Iterable[Any]) -> Task:
         raise InputError(f"there are {len(found):,} texts and {len(names):,} labels; give as many of each")
     if not found:
         raise InputError("texts and labels are empty; give labelled text")
-    if not several and len(set(names)) < 2:
-        raise InputError(f"the texts in memory have one label only, {names[0]!r}; there is nothing to tell apart")
     rows = LabelledRows("the texts in memory", several=several)
     for row, (text, name) in enumerate(zip(found, names, strict=True)):
         if not text.strip():
             raise InputError(f"texts, row {row}, is blank; fill it in or leave the row out")
         rows.add(text, name, f"row {row}")
-    return task_of_rows(rows, f"{len(found):,} texts in memory")
+    return rows
 
 
 def _label_lists(values: Iterable[Any]) -> list[Label]:
@@ -171,7 +195,12 @@ def _label_lists(values: Iterable[Any]) -> list[Label]:
 
 
 def task_of_frame(frame: Any, text_column: str | None, label_column: str | None) -> Task:
-    """Two columns of a table in memory as a task; see `task_in_memory`.
+    """Two columns of a table in memory as a task; see `labelled_columns` and `task_in_memory`."""
+    return task_in_memory(*labelled_columns(frame, text_column, label_column))
+
+
+def labelled_columns(frame: Any, text_column: str | None, label_column: str | None) -> tuple[Any, Any]:
+    """The texts and the labels of a table in memory.
 
     Args:
         frame: whatever has `frame[column]`: of pandas, polars, Arrow or `datasets`, or a dictionary of lists.
@@ -179,7 +208,7 @@ def task_of_frame(frame: Any, text_column: str | None, label_column: str | None)
         label_column: its name; likewise. Where a data set of `datasets` numbers its classes, their names are taken.
 
     Raises:
-        InputError: there is no such column; as `task_in_memory`.
+        InputError: there is no such column.
     """
     columns = columns_of(frame)
     if columns is None and (text_column is None or label_column is None):
@@ -197,7 +226,7 @@ def task_of_frame(frame: Any, text_column: str | None, label_column: str | None)
     names = getattr(getattr(feature, "feature", feature), "names", None)
     if names is not None:
         labels = [_named(label, names) for label in labels]
-    return task_in_memory(texts, labels)
+    return texts, labels
 
 
 def _named(label: Any, names: Sequence[str]) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from tinylm.core.errors import InputError
-from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS, ProblemType
+from tinylm.core.problems import ONE_LABEL, ProblemType
 from tinylm.text.known import DATA_SETS, as_written, lasting, shadowed
 from tinylm.text.labelled import LabelledRows, read_labelled
 from tinylm.text.lines import UTF_8, require_encoding
@@ -20,7 +20,7 @@ from tinylm.text.splits import (
     Examples,
     Task,
 )
-from tinylm.text.tasks import build_task, examples_of, require_known
+from tinylm.text.tasks import build_task, examples_for
 
 
 def load_task(
@@ -206,11 +206,7 @@ def load_examples(
     rows, _ = read_parts(
         as_written(source), text_column, label_column, None, RowColumns(entities=entities), encoding, form
     )
-    if rows.several and problem_type != SEVERAL_LABELS:
-        raise InputError(f"{rows.source} has several labels a text, and the model gives one; give one label a text")
-    position = {label: index for index, label in enumerate(labels)}
-    require_known(rows, position, "the model does not know; use the labels it was trained on")
-    return examples_of(rows, position, several=problem_type == SEVERAL_LABELS)
+    return examples_for(rows, labels, problem_type)
 
 
 def _check_sample(train_per_label: int | None, test_per_label: int | None) -> None:

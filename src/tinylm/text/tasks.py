@@ -1,13 +1,13 @@
 """Labelled rows to a task: its labels, its test part where the source has none, its sample, and notes on them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from tinylm.core.errors import InputError
-from tinylm.core.problems import SEVERAL_LABELS
+from tinylm.core.problems import SEVERAL_LABELS, ProblemType
 from tinylm.text.by_time import latest_rows
 from tinylm.text.labelled import LabelledRows, label_names
 from tinylm.text.rare import Rare, settle_rare
@@ -139,6 +139,24 @@ def examples_of(rows: LabelledRows, position: Mapping[str, int], *, several: boo
         np.array(rows.weights, dtype=np.float64) if rows.weights else None,
         joined_groups(rows.groups, rows.sources) if rows.sources else None,
     )
+
+
+def examples_for(rows: LabelledRows, labels: Sequence[str], problem_type: ProblemType) -> Examples:
+    """Rows as examples for a model that has labels already.
+
+    Args:
+        rows: labelled text.
+        labels: of the model.
+        problem_type: of the model.
+
+    Raises:
+        InputError: a label that the model does not know, or several labels a text where it gives one.
+    """
+    if rows.several and problem_type != SEVERAL_LABELS:
+        raise InputError(f"{rows.source} has several labels a text, and the model gives one; give one label a text")
+    position = {label: index for index, label in enumerate(labels)}
+    require_known(rows, position, "the model does not know; use the labels it was trained on")
+    return examples_of(rows, position, several=problem_type == SEVERAL_LABELS)
 
 
 def _two_or_more(rows: LabelledRows, *, several: bool) -> tuple[str, ...]:
