@@ -152,9 +152,9 @@ def evaluate(
     from tinylm.steps.evaluate import evaluate
 
     committee = load(model, threads=usable_cores())
+    measured = evaluate(committee, task)
     if task is None:
         err.print(f"measured on the test part of {read_record(model)['task']}")
-    measured = evaluate(committee, task)
     say_not_read(committee, measured.truncated, measured.committee.n, err)
     if json_output:
         out.print_json(data=measured.as_json())
