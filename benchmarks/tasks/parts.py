@@ -3,6 +3,7 @@
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tinylm.core.progress import Silent
@@ -38,14 +39,14 @@ def accuracy_of_parts(task: Task, base: Base, seed: int) -> dict[str, float]:
         base: the pre-trained members; those from scratch take their shapes and vocabularies.
         seed: of fine-tuning.
     """
-    alike = {"search": False, "seed": seed, "word_dropout": _WORD_DROPOUT}
-    plain, with_bigrams = (FinetuneSettings(bigrams=bigrams, **alike) for bigrams in (False, True))  # type: ignore[arg-type]
+    in_turn = FinetuneSettings(search=False, seed=seed)
+    plain, with_bigrams = (replace(in_turn, word_dropout=_WORD_DROPOUT, bigrams=bigrams) for bigrams in (False, True))
     committees = {
         SCRATCH: (plain, True),
         SCRATCH_BIGRAMS: (with_bigrams, True),
         PRETRAINED: (plain, False),
         PRETRAINED_BIGRAMS: (with_bigrams, False),
-        KINDS: (FinetuneSettings(search=False, seed=seed), False),
+        KINDS: (in_turn, False),
     }
     found = {}
     for name, (settings, scratch) in committees.items():

@@ -6,7 +6,7 @@ import pytest
 from tinylm.core.errors import InputError
 from tinylm.text.corpus import Corpus, CorpusSource
 from tinylm.text.lines import UTF_8
-from tinylm.text.memory import corpus_source, label_strings, strings, task_in_memory, task_of_frame
+from tinylm.text.memory import corpus_source, label_strings, labelled_columns, strings, task_in_memory
 
 datasets = pytest.importorskip("datasets")
 pd = pytest.importorskip("pandas")
@@ -43,6 +43,10 @@ FRAMES = {
     "arrow": pa.table,
     "datasets": datasets.Dataset.from_dict,
 }
+
+
+def task_of_frame(frame, text_column, label_column):
+    return task_in_memory(*labelled_columns(frame, text_column, label_column))
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)

@@ -1,19 +1,17 @@
 """Measuring a model on labelled text: a file, a table or texts in memory, or the test part of its training."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tinylm.core.cores import usable_cores
-from tinylm.core.errors import InputError
 from tinylm.evaluation.committees import CommitteeEvaluation, measure_committee
 from tinylm.evaluation.examples import examples_to_evaluate
 from tinylm.evaluation.several import SeveralLabelsEvaluation
 from tinylm.runtime.classifier import Classifier
 from tinylm.runtime.loading import load
-from tinylm.steps.finetune import task_source
-from tinylm.text.memory import Frame, examples_in_memory, labelled_columns
+from tinylm.steps.finetune import source_or_columns
+from tinylm.text.memory import Frame, examples_in_memory
 from tinylm.text.sources import TaskSource
 
 
@@ -49,15 +47,10 @@ def evaluate(
     """
     committee = model if isinstance(model, Classifier) else load(model, threads=usable_cores())
     known, problem_type = committee.labels, committee.voting.problem_type
-    columns = {"text_column": text_column, "label_column": label_column}
-    named: dict[str, Any] = {name: column for name, column in columns.items() if column is not None}
-    if texts is not None or labels is not None:
-        if task is not None or texts is None or labels is None or named:
-            raise InputError("labelled text is one of a task and texts with labels; give `task`, or both of the others")
-        examples = examples_in_memory(texts, labels, known, problem_type)
-    elif task is None or isinstance(task, TaskSource | str | Path):
-        source = None if task is None else replace(task_source(task, data_dir), **named)
-        examples = examples_to_evaluate(committee.folder, known, source, data_dir, problem_type)
+    named = task is not None or texts is not None or labels is not None
+    found = source_or_columns(task, texts, labels, text_column, label_column, data_dir) if named else None
+    if found is None or isinstance(found, TaskSource):
+        examples = examples_to_evaluate(committee.folder, known, found, data_dir, problem_type)
     else:
-        examples = examples_in_memory(*labelled_columns(task, text_column, label_column), known, problem_type)
+        examples = examples_in_memory(*found, known, problem_type)
     return measure_committee(committee, examples)

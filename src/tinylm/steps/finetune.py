@@ -31,7 +31,7 @@ from tinylm.steps.committees import continue_committee, finetune_committee, fit_
 from tinylm.steps.continuing import notes_on, open_started, task_to_go_on_with, voting_of
 from tinylm.steps.flags import FINETUNING, TASK
 from tinylm.text.known import as_written
-from tinylm.text.memory import Frame, task_in_memory, task_of_frame
+from tinylm.text.memory import Frame, labelled_columns, task_in_memory
 from tinylm.text.sources import TaskSource
 from tinylm.text.splits import Task
 from tinylm.train.settings import FinetuneSettings
@@ -221,23 +221,42 @@ def _labelled(
     data_dir: str | Path | None,
 ) -> tuple[TaskSource, Task | None]:
     """The labelled text as a source, and as a task where it is in memory."""
+    if isinstance(task, Task) and texts is None and labels is None:
+        if text_column is not None or label_column is not None:
+            raise InputError("a task that was read already has no columns; leave text_column and label_column out")
+        loaded = task
+    else:
+        found = source_or_columns(task, texts, labels, text_column, label_column, data_dir)
+        if isinstance(found, TaskSource):
+            return found, None
+        loaded = task_in_memory(*found)
+    return TaskSource(loaded.name), loaded
+
+
+def source_or_columns(
+    task: Task | TaskSource | str | Path | Frame | None,
+    texts: Iterable[str] | None,
+    labels: Iterable[Any] | None,
+    text_column: str | None,
+    label_column: str | None,
+    data_dir: str | Path | None,
+) -> TaskSource | tuple[Any, Any]:
+    """Labelled text as a source, or as texts and labels where they are in memory; see `finetune` for the arguments.
+
+    Raises:
+        InputError: there is none, more than one of these, or no such column in a table in memory.
+    """
     columns = {"text_column": text_column, "label_column": label_column}
     named: dict[str, Any] = {name: column for name, column in columns.items() if column is not None}
     if texts is not None or labels is not None:
         if task is not None or texts is None or labels is None or named:
             raise InputError("labelled text is one of a task and texts with labels; give `task`, or both of the others")
-        loaded = task_in_memory(texts, labels)
-    elif isinstance(task, TaskSource | str | Path):
-        return replace(task_source(task, data_dir), **named), None
-    elif isinstance(task, Task):
-        if named:
-            raise InputError("a task that was read already has no columns; leave text_column and label_column out")
-        loaded = task
-    elif task is None or not hasattr(task, "__getitem__"):
+        return texts, labels
+    if isinstance(task, TaskSource | str | Path):
+        return replace(task_source(task, data_dir), **named)
+    if task is None or not hasattr(task, "__getitem__"):
         raise InputError("there is no labelled text; give a file, a table, or texts=... and labels=...")
-    else:
-        loaded = task_of_frame(task, text_column, label_column)
-    return TaskSource(loaded.name), loaded
+    return labelled_columns(task, text_column, label_column)
 
 
 def task_source(task: TaskSource | str | Path, data_dir: str | Path | None) -> TaskSource:

@@ -194,11 +194,6 @@ def _label_lists(values: Iterable[Any]) -> list[Label]:
     return found
 
 
-def task_of_frame(frame: Any, text_column: str | None, label_column: str | None) -> Task:
-    """Two columns of a table in memory as a task; see `labelled_columns` and `task_in_memory`."""
-    return task_in_memory(*labelled_columns(frame, text_column, label_column))
-
-
 def labelled_columns(frame: Any, text_column: str | None, label_column: str | None) -> tuple[Any, Any]:
     """The texts and the labels of a table in memory.
 
