@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi import HTTPException
-from pydantic import ConfigDict
+from pydantic import ConfigDict, create_model
 from server_fixtures import LABELS, FakeClassifier, Served, eventually, serving
 
 from tinylm.core.errors import InputError
@@ -85,7 +85,7 @@ def test_answers_are_what_the_openapi_page_promises(served):
         messages.ManyAnswers: {"texts": ["a", "b c"]},
     }
     for shape, body in shapes.items():
-        exact = type(shape.__name__, (shape,), {"model_config": ConfigDict(extra="forbid")})
+        exact = create_model(shape.__name__, __base__=shape, __config__=ConfigDict(extra="forbid"))
         exact.model_validate(served.predict(body).json)
     schema = served.ask("GET", "/openapi.json").json
     assert set(schema["paths"]) == {"/predict", "/healthz", "/readyz", "/metrics"}

@@ -23,11 +23,16 @@ SCRIPT = Path(__file__).parents[1] / "support" / "serve_fake.py"
 REQUEST = b'POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n{"text": "a"}'
 
 
+class ServerProcess(subprocess.Popen[str]):
+    announced: list[str]
+    port: int
+
+
 @contextmanager
 def process(*arguments, **variables):
     """A server in a process of its own, killed at the end where it still runs."""
     paths = os.pathsep.join(str(path) for path in (SCRIPT.parent, SCRIPT.parents[1]))
-    child = subprocess.Popen(
+    child = ServerProcess(
         [sys.executable, str(SCRIPT), *map(str, arguments), "--port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

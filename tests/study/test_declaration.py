@@ -7,6 +7,8 @@ import pytest
 from study_fixtures import write_desk
 
 from tinylm.core.errors import InputError
+from tinylm.model.front_ends.conv2d import Conv2dFrontEnd
+from tinylm.model.front_ends.depthwise import DepthwiseFrontEnd
 from tinylm.study.costs import seconds_of_run
 from tinylm.study.declaration import parse_value
 from tinylm.study.grid import FailedRunError
@@ -97,7 +99,7 @@ def test_shapes_keep_the_papers_proportions():
     assert [shape.hidden_size for shape in small.values()] == [192, 192, 384, 128]
     assert [shape.heads for shape in small.values()] == [12, 12, 24, 8]
     assert small["bert-6"].layers == 6 and small["bert-1-24h"].intermediate_size == 1536
-    assert scaled("bert-1-conv2-k3-d64", 192, 1000).front_end.channels == 16
+    assert scaled("bert-1-conv2-k3-d64", 192, 1000).front_end == Conv2dFrontEnd(kernels=(3, 3), channels=16)
     full = scaled("bert-1-8h", 768, 30_522)
     assert (full.hidden_size, full.intermediate_size, full.vocab_size) == (512, 2048, 30_522)
     assert scaled("bert-1-w256", 24, 1000).hidden_size == 256, "a width in the name stays"
@@ -226,8 +228,8 @@ def test_task_tokens_are_those_of_the_training_part_alone(lab, text):
 def test_shapes_can_be_written_out():
     shape = scaled("l2-w96-h6-f2-c3x8", 24, 1000)
     assert (shape.layers, shape.hidden_size, shape.heads, shape.intermediate_size) == (2, 96, 6, 192)
-    assert (shape.front_end.kernels, shape.front_end.channels) == ((3,), 8)
-    assert scaled("l1-w64-h4-f4-dw5", 24, 1000).front_end.kernel == 5
+    assert shape.front_end == Conv2dFrontEnd(kernels=(3,), channels=8)
+    assert scaled("l1-w64-h4-f4-dw5", 24, 1000).front_end == DepthwiseFrontEnd(kernel=5)
     with pytest.raises(InputError, match="no preset is called 'l1-w64'"):
         scaled("l1-w64", 24, 1000)
 

@@ -17,7 +17,8 @@ from tinylm.tokens.loading import load_tokenizer
 from tinylm.tokens.token_file import TokenFile
 from tinylm.train.distributed import join_processes
 from tinylm.train.optimiser import Optimiser
-from tinylm.train.pretrain import Pretraining, pretrain_member
+from tinylm.train.pretrain import pretrain_member
+from tinylm.train.pretraining import Pretraining
 from tinylm.train.settings import PretrainSettings
 
 

@@ -10,7 +10,7 @@ from task_fixtures import named_sets
 
 from tinylm.core.errors import InputError
 from tinylm.core.problems import ONE_LABEL, SEVERAL_LABELS
-from tinylm.text.memory import task_in_memory, task_of_frame
+from tinylm.text.memory import labelled_columns, task_in_memory
 from tinylm.text.sources import TaskSource, load_examples, load_task
 from tinylm.text.splits import hold_out, task_fingerprint
 from tinylm.text.stratify import held_out_of_several
@@ -161,7 +161,7 @@ def test_lists_in_memory_are_several_labels():
     assert task.labels == ("1", "a", "b") and task.problem_type == SEVERAL_LABELS
     assert task.train.labels.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1], [0, 1, 0]]
     frame = {"text": texts, "labels": [["a"], None, "b", ["a", "b"]]}
-    assert task_of_frame(frame, None, None).train.labels.sum() == 4
+    assert task_in_memory(*labelled_columns(frame, None, None)).train.labels.sum() == 4
     with pytest.raises(InputError, match="row 1: the list in 'labels' has an empty label"):
         task_in_memory(texts, [["a"], ["b", ""], [], []])
 

@@ -34,7 +34,8 @@ from tinylm.train.distributed import DistributedContext
 from tinylm.train.finetune import default_updates, finetune_member
 from tinylm.train.masking import mask_sequences
 from tinylm.train.optimiser import Optimiser
-from tinylm.train.pretrain import Pretraining, pretrain_member
+from tinylm.train.pretrain import pretrain_member
+from tinylm.train.pretraining import Pretraining
 from tinylm.train.settings import FinetuneSettings, PretrainSettings, TrainingSettings
 from tinylm.train.state import State, latest, load_state, require_space, save_state
 

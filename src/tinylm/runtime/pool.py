@@ -6,7 +6,7 @@ last bit. (Threads of one process wait for each other in Python, and matrices th
 
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import chain, islice
 from multiprocessing import get_context
@@ -29,7 +29,7 @@ _AHEAD = 2
 
 def predict_blocks(
     folder: Path, blocks: Iterable[Sequence[str]], cores: int | None = None, *, least: int = _WORTH_A_POOL
-) -> Iterator[Predictions]:
+) -> Generator[Predictions]:
     """Predictions of each block, in the order of the blocks, as they are made.
 
     Args:

@@ -16,7 +16,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -93,7 +93,7 @@ def installed_libraries() -> list[Library]:
     return sorted(found.values(), key=lambda library: library.name.lower())
 
 
-def installed_documentation(libraries: Iterable[Library] | None = None) -> Iterator[tuple[str, str]]:
+def installed_documentation(libraries: Iterable[Library] | None = None) -> Generator[tuple[str, str]]:
     """Read docstrings of modules, classes and functions.
 
     Args:
