@@ -11,6 +11,8 @@ named data set the paper's number. Rivals learn the same rows: tf-idf chooses it
 them, fastText its epochs, rate and features by held-out labels. `parts` measures committees from scratch and
 pre-trained, without and with bigrams. Each result is added to `--results` at once, and what is there already is not
 measured again, so that an interrupted run goes on. `show` prints what is there, a row a task, and measures nothing.
+Balanced accuracy is the mean recall of the classes: as many rows of each label are drawn as of any other, but test
+parts are uneven, so that accuracy depends on which class a text without known words is given.
 """
 
 import argparse
@@ -29,6 +31,7 @@ import numpy as np
 import tinylm
 from benchmarks.results import add_results, measure_once
 from benchmarks.tasks.parts import accuracy_of_parts, rows_of_parts
+from benchmarks.tasks.table import rows_of_classifiers
 from tinylm.core.errors import TinyLMError
 from tinylm.evaluation.committees import evaluate_committee
 from tinylm.steps.base import open_base
@@ -37,6 +40,11 @@ from tinylm.text.sources import load_task
 from tinylm.text.splits import Task
 
 _TEST_ROWS = 4000
+
+_MEASURES = ("accuracy", "balanced accuracy")
+
+Tasks = defaultdict[str, defaultdict[str, dict[int, float]]]
+"""Per cent by the seed of the draw, by classifier, by task."""
 
 
 def _load(arguments: argparse.Namespace, name: str, seed: int) -> Task:
@@ -57,22 +65,29 @@ def _members(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, A
     started = time.perf_counter()
     model = tinylm.finetune(arguments.base, task, output=output, seed=seed, resume=output.is_dir(), progress=None)
     seconds = round(time.perf_counter() - started, 1)
-    accuracy = _per_cent(evaluate_committee(model, task.test).committee.accuracy)
-    return {"labels": len(task.train), "classes": len(task.labels), "accuracy": accuracy, "seconds": seconds}
+    evaluation = evaluate_committee(model, task.test).committee
+    recalls = [measures.recall for measures in evaluation.by_class if measures.n]
+    measured = {"accuracy": _per_cent(evaluation.accuracy), "balanced accuracy": _per_cent(float(np.mean(recalls)))}
+    return {"labels": len(task.train), "classes": len(task.labels), **measured, "seconds": seconds}
 
 
 def _rivals(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score  # noqa: PLC0415
+
     from tinylm.study.baselines.fast_text import fasttext_classes  # noqa: PLC0415
     from tinylm.study.baselines.tfidf import tfidf_svm  # noqa: PLC0415
 
     task = _load(arguments, name, seed)
-    predicted = tfidf_svm(task.train.texts, task.train.labels.tolist(), task.test.texts, seed)
-    found = {"tf-idf": _per_cent(float(np.mean(predicted == task.test.labels)))}
+    predicted = {"tf-idf": tfidf_svm(task.train.texts, task.train.labels.tolist(), task.test.texts, seed)}
     try:
-        found["fastText"] = _per_cent(float(np.mean(fasttext_classes(task, seed) == task.test.labels)))
+        predicted["fastText"] = fasttext_classes(task, seed)
     except TinyLMError as error:
         print(error)
-    return found
+    measures = {"accuracy": accuracy_score, "balanced accuracy": balanced_accuracy_score}
+    return {
+        rival: {name: _per_cent(measure(task.test.labels, classes)) for name, measure in measures.items()}
+        for rival, classes in predicted.items()
+    }
 
 
 def _parts(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
@@ -87,27 +102,22 @@ def _key(arguments: argparse.Namespace, mode: str, name: str, seed: int) -> str:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    """A row of Markdown a task and number of labels: the mean over seeds of each classifier, and how many there are."""
-    columns = defaultdict[tuple[str, str], dict[str, list[float]]](lambda: defaultdict(list))
+    """Tables of Markdown for each number of labels a class."""
+    classifiers = defaultdict[tuple[str, str], Tasks](lambda: defaultdict(lambda: defaultdict(dict)))
     parts = defaultdict[tuple[str, str], dict[int, dict[str, float]]](dict)
     for key, found in json.loads(arguments.results.read_text()).items():
         read = re.fullmatch(r"(?:members (?P<name>\S+)|rivals|parts) (?P<task>\S+) (?P<labels>\S+) (?P<seed>\d+)", key)
         assert read is not None
+        task, labels, seed = read["task"], read["labels"], int(read["seed"])
         if key.startswith("parts "):
-            parts[read["labels"], read["task"]][int(read["seed"])] = found
+            parts[labels, task][seed] = found
             continue
-        rows = columns[read["labels"], read["task"]]
-        for rival in ("tf-idf", "fastText"):
-            if rival in found:
-                rows[rival].append(found[rival])
-        if read["name"]:
-            rows[read["name"]].append(found["accuracy"])
-    if columns:
-        names = sorted({name for rows in columns.values() for name in rows})
-        print(f"| labels a class | task | {' | '.join(names)} |\n|---|---|{'--:|' * len(names)}")
-        for (labels, task), rows in sorted(columns.items()):
-            cells = (f"{np.mean(rows[name]):.1f} ({len(rows[name])})" if name in rows else "-" for name in names)
-            print(f"| {labels} | {task} | {' | '.join(cells)} |")
+        for classifier, measured in {read["name"]: found}.items() if read["name"] else found.items():
+            for measure in _MEASURES:
+                classifiers[labels, measure][task][classifier][seed] = measured[measure]
+    for (labels, measure), tasks in sorted(classifiers.items()):
+        print(f"\n{measure}, %, labels a class: {labels}\n")
+        print(*rows_of_classifiers(tasks, arguments.name), sep="\n")
     if parts:
         print(*rows_of_parts(parts), sep="\n")
 
