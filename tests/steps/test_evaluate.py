@@ -67,6 +67,7 @@ def test_several_labels_are_measured_in_memory(desk):
         ({"texts": ["a"], "labels": [["account", "network"]]}, "several labels a text, and the model gives one"),
         ({"texts": [], "labels": []}, "texts and labels are empty"),
         ({"texts": ["a", "b"], "labels": ["account"]}, "there are 2 texts and 1 labels"),
+        ({"text_column": "note"}, "there is no labelled text; give a file, a table"),
         ({"task": {"a": ["x"], "b": ["account"]}}, "the table has no column that is known as text"),
     ],
     ids=str,

@@ -47,7 +47,7 @@ def evaluate(
     """
     committee = model if isinstance(model, Classifier) else load(model, threads=usable_cores())
     known, problem_type = committee.labels, committee.voting.problem_type
-    named = task is not None or texts is not None or labels is not None
+    named = any(argument is not None for argument in (task, texts, labels, text_column, label_column))
     found = source_or_columns(task, texts, labels, text_column, label_column, data_dir) if named else None
     if found is None or isinstance(found, TaskSource):
         examples = examples_to_evaluate(committee.folder, known, found, data_dir, problem_type)
