@@ -34,6 +34,7 @@ from benchmarks.tasks.parts import accuracy_of_parts, rows_of_parts
 from benchmarks.tasks.table import rows_of_classifiers
 from tinylm.core.errors import TinyLMError
 from tinylm.evaluation.committees import evaluate_committee
+from tinylm.evaluation.metrics import Evaluation, evaluate
 from tinylm.steps.base import open_base
 from tinylm.text.known import DATA_SETS
 from tinylm.text.sources import load_task
@@ -59,21 +60,24 @@ def _per_cent(accuracy: float) -> float:
     return round(100 * accuracy, 2)
 
 
+def _measured(evaluation: Evaluation) -> dict[str, float]:
+    """Each of `_MEASURES`, in per cent."""
+    recalls = [measures.recall for measures in evaluation.by_class if measures.n]
+    found = (evaluation.accuracy, float(np.mean(recalls)))
+    return {name: _per_cent(value) for name, value in zip(_MEASURES, found, strict=True)}
+
+
 def _members(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
     task = _load(arguments, name, seed)
     output = arguments.models / _key(arguments, "members", name, seed).replace(" ", "-")
     started = time.perf_counter()
     model = tinylm.finetune(arguments.base, task, output=output, seed=seed, resume=output.is_dir(), progress=None)
     seconds = round(time.perf_counter() - started, 1)
-    evaluation = evaluate_committee(model, task.test).committee
-    recalls = [measures.recall for measures in evaluation.by_class if measures.n]
-    measured = {"accuracy": _per_cent(evaluation.accuracy), "balanced accuracy": _per_cent(float(np.mean(recalls)))}
+    measured = _measured(evaluate_committee(model, task.test).committee)
     return {"labels": len(task.train), "classes": len(task.labels), **measured, "seconds": seconds}
 
 
 def _rivals(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
-    from sklearn.metrics import accuracy_score, balanced_accuracy_score  # noqa: PLC0415
-
     from tinylm.study.baselines.fast_text import fasttext_classes  # noqa: PLC0415
     from tinylm.study.baselines.tfidf import tfidf_svm  # noqa: PLC0415
 
@@ -83,11 +87,8 @@ def _rivals(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, An
         predicted["fastText"] = fasttext_classes(task, seed)
     except TinyLMError as error:
         print(error)
-    measures = {"accuracy": accuracy_score, "balanced accuracy": balanced_accuracy_score}
-    return {
-        rival: {name: _per_cent(measure(task.test.labels, classes)) for name, measure in measures.items()}
-        for rival, classes in predicted.items()
-    }
+    certain = np.eye(len(task.labels))
+    return {rival: _measured(evaluate(certain[classes], task.test.labels)) for rival, classes in predicted.items()}
 
 
 def _parts(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
