@@ -40,10 +40,13 @@ def require_strings(texts: Sequence[str]) -> None:
 
 def padded(rows: Sequence[Sequence[int]]) -> TokenBatch[npt.NDArray[np.int64]]:
     """Rows of ids, padded; what is padded with is masked, so any id will do."""
-    lengths = np.array([len(row) for row in rows])
-    longest = int(lengths.max())
+    lengths = [len(row) for row in rows]
+    longest = max(lengths)
+    if longest == min(lengths):
+        ids = np.array(rows, dtype=np.int64)
+        return TokenBatch(ids, np.ones_like(ids))
     ids = np.array([[*row, *[0] * (longest - len(row))] for row in rows], dtype=np.int64)
-    return TokenBatch(ids, (np.arange(longest) < lengths[:, None]).astype(np.int64))
+    return TokenBatch(ids, (np.arange(longest) < np.array(lengths)[:, None]).astype(np.int64))
 
 
 def batches_by_length(

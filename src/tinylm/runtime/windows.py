@@ -7,6 +7,7 @@ last bit.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -44,14 +45,16 @@ class Windows:
         ids: list[list[list[int]]] = []
         counts, truncated = np.ones(len(texts), np.int64), np.zeros(len(texts), np.bool_)
         for vocabulary in vocabularies:
-            found, cut = list[list[int]](), list[bool]()
+            found: list[list[int]] = []
+            cut: list[bool] = []
             inner = vocabulary.positions - 2
             for call in [texts] if at_once else [[text] for text in texts]:
                 encoded, is_cut = vocabulary.tokenizer.encode_rows(call, most * inner)
                 found += encoded
                 cut += is_cut
             ids.append(found)
-            truncated |= cut
+            if any(cut):
+                truncated |= cut
             if max(map(len, found), default=0) > inner:
                 counts = np.maximum(counts, windows_for(np.array([len(row) for row in found]), inner))
         rows = [_rows(v.tokenizer, found, counts) for v, found in zip(vocabularies, ids, strict=True)]
@@ -62,7 +65,7 @@ class Windows:
         """Whether each text is one window."""
         return len(self.rows[0]) == len(self.counts)
 
-    @property
+    @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
         """(windows,) ids of each in the first vocabulary."""
         return np.array([len(row) for row in self.rows[0]], np.int64)
@@ -70,9 +73,9 @@ class Windows:
     @property
     def tokens(self) -> npt.NDArray[np.int64]:
         """(n,) ids of each text in the first vocabulary, with the special ones of its windows."""
-        return np.add.reduceat(self.lengths, self._begins)
+        return self.lengths if self.are_texts else np.add.reduceat(self.lengths, self._begins)
 
-    @property
+    @cached_property
     def _begins(self) -> npt.NDArray[np.int64]:
         """(n,) the first window of each text."""
         return np.cumsum(self.counts) - self.counts

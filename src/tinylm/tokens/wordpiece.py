@@ -124,8 +124,10 @@ class Tokenizer:
         found = [encoding.ids for encoding in self._encode(texts, max_length)]
         most = CHARACTERS_PER_TOKEN * max_length
         # A text that was cut has as many ids as are asked for, or more.
-        needed = (max_length if len(text) > most else max_length + 1 for text in texts)
-        truncated = [len(ids) >= least for ids, least in zip(found, needed, strict=True)]
+        truncated = [
+            len(ids) >= (max_length if len(text) > most else max_length + 1)
+            for text, ids in zip(texts, found, strict=True)
+        ]
         return [ids[:max_length] for ids in found], truncated
 
     def word_spans(self, text: str, length: int) -> list[tuple[int, int, int]]:
@@ -168,6 +170,8 @@ class Tokenizer:
         if max_length is None:
             return encode(list(texts))
         characters = CHARACTERS_PER_TOKEN * max_length
+        if max(map(len, texts), default=0) <= characters:
+            return encode(list(texts))
         encodings = encode([_beginning(text, characters) for text in texts])
         while short := [i for i, text in enumerate(texts) if len(text) > characters and len(encodings[i]) < max_length]:
             characters *= 4
