@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinylm.committee import mixing
-from tinylm.committee.mixing import NGRAM_FITS, choose_mix
+from tinylm.committee.mixing import NGRAM_FITS, NgramFit, choose_mix
 from tinylm.committee.voting import apply_temperature
 
 DEFAULT = (0, 1, 2, 3)
@@ -88,11 +88,29 @@ def test_ngrams_vote_where_that_lowers_the_cross_entropy():
     predictions, labels = drawn(2000, [0.7] * 4)
     mix = choose_mix(predictions, labels, 2, ngram_scores=scores_of(0.8, labels))
     assert mix.ngrams is not None
-    assert (mix.ngrams.tf, mix.ngrams.characters, mix.ngrams.C) == NGRAM_FITS[1], (
-        "the only fit by which the scores say something"
-    )
+    ngrams = mix.ngrams
+    chosen = NgramFit(ngrams.tf, ngrams.characters, ngrams.C, ngrams.log_count_ratio)
+    assert chosen == NGRAM_FITS[1], "the only fit by which the scores say something"
     assert mix.ngrams.temperature == pytest.approx(0.5, abs=0.1)
     assert 0.35 <= mix.ngrams.weight <= 0.65, "it is right a little more often than two members are"
+
+
+@pytest.mark.parametrize(("texts", "chosen"), [(60, mixing._USUAL_FITS[0]), (6000, NGRAM_FITS[1])])
+def test_another_fit_has_to_be_clearly_better_than_the_usual_one(texts, chosen):
+    predictions, labels = drawn(texts, [0.5] * 4)
+    scores = scores_of(0.8, labels)
+    noise = np.random.default_rng(0).normal(scale=0.1, size=scores[1].shape)
+    scores[NGRAM_FITS.index(mixing._USUAL_FITS[0])] = scores[1] + noise
+    ngrams = choose_mix(predictions, labels, 2, ngram_scores=scores).ngrams
+    assert NgramFit(ngrams.tf, ngrams.characters, ngrams.C, ngrams.log_count_ratio) == chosen
+
+
+def test_a_fit_that_was_left_out_is_not_the_usual_one():
+    predictions, labels = drawn(60, [0.5] * 4)
+    scores = np.repeat(scores_of(0.8, labels)[1:2], len(NGRAM_FITS), axis=0)
+    scores[[fit.characters for fit in NGRAM_FITS]] = 0
+    ngrams = choose_mix(predictions, labels, 2, ngram_scores=scores).ngrams
+    assert (ngrams.characters, ngrams.log_count_ratio, ngrams.C) == (False, True, 0.3)
 
 
 @pytest.mark.parametrize("how", ["probability", "logit"])

@@ -23,6 +23,7 @@ from tinylm.tokens.encoded import EncodedTexts
 from tinylm.tokens.windows import most_windows
 from tinylm.train import ngrams
 from tinylm.train.classification import text_logits
+from tinylm.train.ngram_features import NgramFeatures
 
 MOST_WINDOWS = most_windows("windows")
 NGRAM_VOTE = NgramVote(C=1.0, temperature=0.3, weight=0.4)
@@ -81,10 +82,10 @@ def test_each_member_says_the_mean_of_its_windows(whole, folder, tokenizer, text
 
 def test_ngrams_of_the_whole_text_count(whole, tokenizer, task, texts):
     learnt, asked = (EncodedTexts(given, tokenizer, 32, MOST_WINDOWS) for given in (task.train.texts, texts))
-    features = ngrams.NgramFeatures.of(learnt, tokenizer.vocab_size, 3)
+    features = NgramFeatures.of(learnt, tokenizer.vocab_size, 3)
     matrix = features.matrix(features.count(learnt), "sublinear")
     assert matrix.shape[0] == len(task.train)
-    weights, bias = ngrams._fit(matrix, task.train.labels, 3, NGRAM_VOTE.C, 0)
+    weights, bias = ngrams._fit(matrix, task.train.labels, 3, NGRAM_VOTE, 0)
     scores = (features.matrix(features.count(asked), "sublinear") @ weights.T + bias) / NGRAM_VOTE.temperature
     expected = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     found = whole.predict_batch(texts)

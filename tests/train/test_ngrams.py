@@ -6,7 +6,10 @@ import numpy as np
 import onnx
 import pytest
 import safetensors.numpy
+from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.svm import LinearSVC
 from voters import write_member
 
 from tinylm.committee.mixing import NgramVote
@@ -22,7 +25,8 @@ from tinylm.runtime.fold import fold_member
 from tinylm.text.splits import Examples, Task
 from tinylm.tokens.characters import character_ngrams
 from tinylm.tokens.encoded import EncodedTexts
-from tinylm.train import ngrams
+from tinylm.train import ngram_features, ngrams
+from tinylm.train.ngram_features import NgramFeatures
 
 VOTE = NgramVote(C=1.0, temperature=0.3, weight=0.4)
 SHARED = Voting(ngram_weight=0.4)
@@ -69,7 +73,7 @@ def backends(member, fitted, precision="float32", voting=SHARED):
 def test_features_are_tfidf_where_no_ngram_is_repeated(tokenizer):
     texts = ["a b c", "b c d", "c d a", "b c", "a b d"]
     sequences = EncodedTexts(texts, tokenizer, 32)
-    features = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
+    features = NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
     counts = features.count(sequences)
     ours = features.matrix(counts, "sublinear").toarray()
     np.testing.assert_array_equal(features.matrix(counts, "binary").toarray(), ours)
@@ -86,7 +90,7 @@ def test_features_are_tfidf_where_no_ngram_is_repeated(tokenizer):
 
 
 def test_what_recurs_in_a_window_counts_by_its_logarithm(tokenizer):
-    features = ngrams.NgramFeatures.of(EncodedTexts(["a b c", "c b a"], tokenizer, 32), tokenizer.vocab_size, 2)
+    features = NgramFeatures.of(EncodedTexts(["a b c", "c b a"], tokenizer, 32), tokenizer.vocab_size, 2)
     assert (len(features.unigrams), len(features.bigrams)) == (3, 0)
     for text, tf in (("a b b", [1, 1 + np.log(2), 0]), ("c " * 20, [0, 0, 1 + np.log(20)]), ("", [0, 0, 0])):
         row = features.matrix(features.count(EncodedTexts([text], tokenizer, 32)), "sublinear").toarray()[0]
@@ -114,10 +118,10 @@ def test_files_of_plain_counts_count_plainly(member, fitted, tokenizer, tmp_path
 
 def test_many_classes_leave_out_the_rarest_ngrams(documents, tokenizer, monkeypatch):
     sequences = EncodedTexts(documents[:100], tokenizer, 32)
-    every = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
-    monkeypatch.setattr(ngrams, "_MOST_WEIGHTS", 1000)
+    every = NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
+    monkeypatch.setattr(ngram_features, "_MOST_WEIGHTS", 1000)
     for classes, most in ((10, 100), (200, 5), (5000, 1)):
-        fewer = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, classes)
+        fewer = NgramFeatures.of(sequences, tokenizer.vocab_size, classes)
         assert len(fewer.idf) == len(fewer.unigrams) + len(fewer.bigrams) == most
         assert set(fewer.unigrams) <= set(every.unigrams) and set(fewer.bigrams) <= set(every.bigrams)
         assert not len(fewer.bigrams) or len(fewer.unigrams) == len(every.unigrams)
@@ -129,8 +133,8 @@ def test_many_classes_leave_out_the_rarest_ngrams(documents, tokenizer, monkeypa
 def test_characters_of_unseen_tokens_count_as_much_as_tokens(tokenizer):
     texts = ["adgb fghj", "fghj jagf adgb", "eeej eeej fghja"]
     sequences, characters = EncodedTexts(texts, tokenizer, 32), character_ngrams(tokenizer)
-    plain = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
-    features = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 2, characters)
+    plain = NgramFeatures.of(sequences, tokenizer.vocab_size, 2)
+    features = NgramFeatures.of(sequences, tokenizer.vocab_size, 2, characters)
     with_characters = np.flatnonzero(characters.getnnz(axis=1))
     np.testing.assert_array_equal(features.unigrams, np.union1d(plain.unigrams, with_characters))
     assert len(features.unigrams) > len(plain.unigrams)
@@ -154,15 +158,16 @@ def test_characters_of_unseen_tokens_count_as_much_as_tokens(tokenizer):
 
 @pytest.mark.parametrize("characters", [False, True])
 @pytest.mark.parametrize("tf", ["sublinear", "binary"])
-def test_arrays_and_graph_compute_what_was_fitted(task, member, tokenizer, tf, characters):
-    vote = replace(VOTE, tf=tf, characters=characters)
+@pytest.mark.parametrize("log_count_ratio", [False, True])
+def test_arrays_and_graph_compute_what_was_fitted(task, member, tokenizer, tf, characters, log_count_ratio):
+    vote = replace(VOTE, tf=tf, characters=characters, log_count_ratio=log_count_ratio)
     fitted = ngrams.fit_ngram_classifier(SHAPE, tokenizer, task, vote, 0, "truncate")
     texts = [*task.train.texts[:40], "", "a a a a", "zzz", "red blue " * 40]
     sequences = EncodedTexts(texts, tokenizer, 32)
     learnt = EncodedTexts(task.train.texts, tokenizer, 32)
     known = character_ngrams(tokenizer) if characters else None
-    features = ngrams.NgramFeatures.of(learnt, tokenizer.vocab_size, 3, known)
-    weights, bias = ngrams._fit(features.matrix(features.count(learnt), tf), task.train.labels, 3, VOTE.C, 0)
+    features = NgramFeatures.of(learnt, tokenizer.vocab_size, 3, known)
+    weights, bias = ngrams._fit(features.matrix(features.count(learnt), tf), task.train.labels, 3, vote, 0)
     scores = (features.matrix(features.count(sequences), tf) @ weights.T + bias) / VOTE.temperature
     expected = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     assert expected.std() > 0.1
@@ -170,6 +175,32 @@ def test_arrays_and_graph_compute_what_was_fitted(task, member, tokenizer, tf, c
         found = backend.forward([batch_of(texts, tokenizer)])
         np.testing.assert_allclose(found.ngrams, expected, atol=1e-5)
         np.testing.assert_allclose(found.probabilities, 0.6 * found.votes[:, 0] + 0.4 * found.ngrams, atol=1e-6)
+
+
+def test_log_count_ratios_are_those_of_naive_bayes():
+    generator = np.random.default_rng(0)
+    counts = sparse.csr_matrix(generator.poisson(0.4, (60, 25)))
+    present = generator.random(60) < 0.3
+    bayes = MultinomialNB(alpha=1.0).fit(counts > 0, present)
+    expected = bayes.feature_log_prob_[1] - bayes.feature_log_prob_[0]
+    np.testing.assert_allclose(ngrams._Ratios.of(counts, None).log_count_ratio(present), expected)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_machines_see_features_by_their_log_count_ratios(task, tokenizer, several):
+    sequences = EncodedTexts(task.train.texts, tokenizer, 32)
+    features = NgramFeatures.of(sequences, tokenizer.vocab_size, 3)
+    matrix, of_classes = features.matrix(features.count(sequences), "sublinear"), np.eye(3, dtype=np.int64)
+    labels = of_classes[task.train.labels] if several else task.train.labels
+    weights, bias = ngrams._fit(matrix, labels, 3, replace(VOTE, log_count_ratio=True), 0)
+    order = int(ngrams.numpy_generator(0, "n-gram classifier").integers(2**31))
+    for label in range(3):
+        present = task.train.labels == label
+        ratios = np.abs(ngrams._Ratios.of(matrix, None).log_count_ratio(present))
+        scaled = matrix.toarray() * (ratios + ratios.mean()) / 2
+        scaled /= np.sqrt((scaled**2).sum() / matrix.power(2).sum())
+        machine = LinearSVC(C=VOTE.C, max_iter=10, random_state=order).fit(sparse.csr_matrix(scaled), present)
+        np.testing.assert_allclose(matrix @ weights[label] + bias[label], machine.decision_function(scaled), atol=1e-9)
 
 
 @pytest.mark.parametrize("how", ["probability", "logit"])

@@ -3,17 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from sklearn.svm import LinearSVC
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from torch.nn import functional
 
 from tinylm.committee.calibration import fit_temperature
-from tinylm.committee.mixing import choose_mix
+from tinylm.committee.mixing import NGRAM_FITS, NgramFit, choose_mix
 from tinylm.core.errors import InputError
 from tinylm.text.splits import Examples, Task
 from tinylm.tokens.encoded import EncodedTexts
 from tinylm.train import ngrams
 from tinylm.train.classification import ClassificationData
+from tinylm.train.ngram_features import NgramFeatures
 from tinylm.train.objectives.classification import ClassPrediction
 from tinylm.train.settings import FinetuneSettings
 from tinylm.train.weights import parse_class_weight, weights_of, with_sample_weight
@@ -73,24 +75,39 @@ def test_ngram_classifier_is_scikit_learns_with_the_same_weights(tokenizer, word
     task = task_of(weights, texts)
     found = weights_of(task, "balanced")
     sequences = EncodedTexts(texts, tokenizer, 32)
-    features = ngrams.NgramFeatures.of(sequences, tokenizer.vocab_size, 3)
+    features = NgramFeatures.of(sequences, tokenizer.vocab_size, 3)
     matrix = features.matrix(features.count(sequences), "sublinear")
-    ours, bias = ngrams._fit(matrix, LABELS, 3, 1.0, 0, ngrams._weighed(found, np.arange(len(LABELS))))
+    how, weighed = NgramFit("sublinear", False, 1.0), ngrams._weighed(found, np.arange(len(LABELS)))
+    ours, bias = ngrams._fit(matrix, LABELS, 3, how, 0, weighed)
     order = int(ngrams.numpy_generator(0, "n-gram classifier").integers(2**31))
     given = None if weights is None else weights / weights.mean()
     machine = LinearSVC(C=1.0, dual=True, max_iter=10, random_state=order, class_weight="balanced")
     machine.fit(matrix, LABELS, sample_weight=given)
     np.testing.assert_allclose(ours, machine.coef_, atol=1e-9)
     np.testing.assert_allclose(bias, machine.intercept_, atol=1e-9)
-    unweighted, _ = ngrams._fit(matrix, LABELS, 3, 1.0, 0)
+    unweighted, _ = ngrams._fit(matrix, LABELS, 3, how, 0)
     assert not np.allclose(ours, unweighted)
+    by_ratio = how._replace(log_count_ratio=True)
+    weighted, _ = ngrams._fit(matrix, LABELS, 3, by_ratio, 0, weighed)
+    assert not np.allclose(weighted, ngrams._fit(matrix, LABELS, 3, by_ratio, 0)[0])
+
+
+def test_whole_weights_count_in_log_count_ratios_as_repeated_texts_do():
+    generator = np.random.default_rng(5)
+    matrix, present = generator.random((30, 12)) * (generator.random((30, 12)) < 0.3), generator.random(30) < 0.4
+    times = generator.integers(1, 4, 30)
+    every = np.repeat(np.arange(30), times)
+    np.testing.assert_allclose(
+        ngrams._Ratios.of(sparse.csr_matrix(matrix), times.astype(float)).log_count_ratio(present),
+        ngrams._Ratios.of(sparse.csr_matrix(matrix[every]), None).log_count_ratio(present[every]),
+    )
 
 
 def test_what_is_chosen_with_whole_weights_is_chosen_with_repeated_texts():
     generator = np.random.default_rng(3)
     predictions = generator.dirichlet(np.ones(3), size=(4, 90))
     labels, times = generator.integers(0, 3, 90), generator.integers(1, 4, 90)
-    scores = generator.normal(size=(4, 90, 3))
+    scores = generator.normal(size=(len(NGRAM_FITS), 90, 3))
     weighted = choose_mix(predictions, labels, 2, ngram_scores=scores, weights=times.astype(float))
     every = np.repeat(np.arange(90), times)
     repeated = choose_mix(predictions[:, every], labels[every], 2, ngram_scores=scores[:, every])

@@ -17,7 +17,8 @@ from tinylm.committee.voting import Vote, Voting, apply_temperature, as_question
 from tinylm.core.problems import SEVERAL_LABELS
 
 _STANDARD_ERRORS = 2.0
-"""By how many a mix has to be better than the default one: the best of 35 is better than it by one of chance alone."""
+"""By how many kinds of member have to be better than the default ones, and a fit of n-grams than the usual one: the
+best of 35 is better by one of chance alone."""
 
 _NGRAM_STANDARD_ERRORS = 0.5
 """By how many n-grams have to lower the cross-entropy to vote at all; docs/LOG.md, "The share of n-grams again"."""
@@ -40,14 +41,24 @@ class NgramFit(NamedTuple):
     """Whether the character n-grams within pieces are features as well."""
     C: float
     """Inverse strength of its regularisation."""
+    log_count_ratio: bool = False
+    """Whether features count by their log-count ratio between a class and the others."""
 
 
 NGRAM_FITS = (
     *(NgramFit("sublinear", False, c) for c in (0.1, 0.3, 1.0, 3.0)),
-    *(NgramFit("binary", False, c) for c in (0.3, 1.0)),
-    *(NgramFit("sublinear", True, c) for c in (0.3, 1.0, 3.0)),
+    NgramFit("binary", False, 1.0),
+    *(NgramFit("sublinear", True, c) for c in (1.0, 3.0)),
+    *(NgramFit("sublinear", False, c, log_count_ratio=True) for c in (0.1, 0.3, 1.0)),
+    *(NgramFit("sublinear", True, c, log_count_ratio=True) for c in (0.3, 1.0)),
 )
-"""Fits to choose from; docs/LOG.md, "What recurs in a text" and "Characters within pieces"."""
+"""Fits to choose from; docs/LOG.md, "What recurs in a text", "Characters within pieces" and "Log-count ratios"."""
+
+_USUAL_FITS = (
+    NgramFit("sublinear", True, 0.3, log_count_ratio=True),
+    NgramFit("sublinear", False, 0.3, log_count_ratio=True),
+)
+"""The fit that others have to be clearly better than, and the one in its place where characters take too long."""
 
 _NGRAM_WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
 """Shares of the vote to choose from."""
@@ -67,10 +78,12 @@ class NgramVote:
     """Of its features."""
     characters: bool = False
     """Whether the character n-grams within pieces are features as well."""
+    log_count_ratio: bool = False
+    """Whether features count by their log-count ratio between a class and the others."""
 
 
-UNSEARCHED = NgramVote(C=1.0, temperature=0.25, weight=0.35)
-"""Where there are too few labels to choose by; docs/LOG.md, "A linear n-gram classifier votes"."""
+UNSEARCHED = NgramVote(C=0.3, temperature=0.25, weight=0.5, characters=True, log_count_ratio=True)
+"""Where there are too few labels to choose by; docs/LOG.md, "Log-count ratios"."""
 
 
 @dataclass(frozen=True)
@@ -248,15 +261,18 @@ def _choose_vote(
         return alone[1], None
     fitted = [fit_temperature(scores, held_out.labels, held_out.weights) for scores in ngram_scores]
     probabilities = [apply_temperature(s, t) for s, t in zip(ngram_scores, fitted, strict=True)]
-    best = int(np.argmin([held_out.mean(held_out.cross_entropy(p)) for p in probabilities]))
+    losses = [held_out.cross_entropy(p) for p in probabilities]
+    best = min(range(len(losses)), key=lambda fit: held_out.mean(losses[fit]))
+    usual = next(NGRAM_FITS.index(fit) for fit in _USUAL_FITS if ngram_scores[NGRAM_FITS.index(fit)].any())
+    fit = best if held_out.is_clear(losses[usual] - losses[best], _STANDARD_ERRORS) else usual
     found = {0.0: alone}
     for weight in _NGRAM_WEIGHTS[1:]:
-        found[weight] = held_out.calibrated(vote(votes, Voting(how, ngram_weight=weight), probabilities[best]))
+        found[weight] = held_out.calibrated(vote(votes, Voting(how, ngram_weight=weight), probabilities[fit]))
     weight = min(found, key=lambda weight: held_out.mean(found[weight][0]))
     if not held_out.is_clear(alone[0] - found[weight][0], _NGRAM_STANDARD_ERRORS):
         return alone[1], None
-    return found[weight][1], _vote_of(NGRAM_FITS[best], fitted[best], weight)
+    return found[weight][1], _vote_of(NGRAM_FITS[fit], fitted[fit], weight)
 
 
 def _vote_of(fit: NgramFit, temperature: float, weight: float) -> NgramVote:
-    return NgramVote(fit.C, temperature, weight, fit.tf, fit.characters)
+    return NgramVote(fit.C, temperature, weight, fit.tf, fit.characters, fit.log_count_ratio)

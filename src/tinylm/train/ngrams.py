@@ -1,20 +1,15 @@
-"""Fitting the linear n-gram classifier of a committee: a support vector machine on unigrams and bigrams of tokens.
+"""Fitting the linear n-gram classifier of a committee: a support vector machine a class on tf-idf of n-grams.
 
 It votes beside the members, since it errs elsewhere: it weighs each n-gram of the labelled texts by itself, and knows
-nothing of any other text. Features are tf-idf (as scikit-learn smooths it), with a tf of 1 or 1 + log c of an n-gram
-that occurs c times in a window, added up over windows. With plain counts for a tf, long texts were classified worse by
-up to six points (docs/LOG.md, "What recurs in a text").
+nothing of any other text.
 
-The character n-grams within tokens may be features as well, each as often as its tokens count. So forms of a word that
-are tokens of their own share what is learnt of their stem, and tokens that no training text has are not without any
-(docs/LOG.md, "Characters within pieces").
-
-Each text is divided by the root of the sum of tf (norm of the features of one occurrence)^2 over its n-grams. So a
-graph can compute it position by position.
+In some fits a machine sees each feature times how much it is of its class, or is not: the magnitude of the log-count
+ratio of naive Bayes (Wang & Manning, 2012, "Baselines and Bigrams", section 2), with which few labels go further
+(docs/LOG.md, "Log-count ratios"). The weights take that factor in, so what answers is the same.
 """
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
@@ -27,19 +22,16 @@ from tinylm.committee.mixing import NGRAM_FITS, NgramFit, NgramVote, TermFrequen
 from tinylm.core.progress import Progress
 from tinylm.core.seeds import numpy_generator
 from tinylm.model.config import ModelConfig
-from tinylm.model.ngrams import NORM_EPSILON, NgramClassifier, NgramTables, share_of_tf, term_frequency
+from tinylm.model.ngrams import NgramClassifier
 from tinylm.text.splits import Task
-from tinylm.tokens.bigrams import bigram_codes, frequent_bigrams, look_up
 from tinylm.tokens.characters import character_ngrams
 from tinylm.tokens.encoded import EncodedTexts
-from tinylm.tokens.sequences import Indices, in_chunks
+from tinylm.tokens.sequences import Indices
 from tinylm.tokens.windows import Long, most_windows, positions_for
 from tinylm.tokens.wordpiece import Tokenizer
-from tinylm.train.finetune import BIGRAM_MIN_COUNT, MOST_BIGRAMS, vocabulary_size
+from tinylm.train.finetune import vocabulary_size
+from tinylm.train.ngram_features import NgramFeatures
 from tinylm.train.weights import Weights
-
-_MOST_WEIGHTS = 20_000_000
-"""One for each class and n-gram: 80 MB. Where there would be more, the rarest n-grams are left out, bigrams first."""
 
 _PASSES = 10
 """Passes over the texts: more change no accuracy, and take up to ten times as long (docs/LOG.md)."""
@@ -50,140 +42,10 @@ _MOST_OF_CHARACTERS = 200_000_000
 _NO_EXAMPLE = -1.0
 """Score of a class without examples: that of a machine which sees negative ones alone."""
 
+_TRUST_IN_RATIOS = 0.5
+"""How much of what a feature counts for is its own log-count ratio; the rest is the mean of all."""
 
-@dataclass(frozen=True, eq=False)
-class NgramCounts:
-    """How often texts have the n-grams that count."""
-
-    of_windows: sparse.csr_matrix
-    """(windows, unigrams + bigrams) int64."""
-    texts: sparse.csr_matrix
-    """(texts, windows), 1 for the windows of a text."""
-
-    def tf(self, how: TermFrequency) -> sparse.csr_matrix:
-        """(texts, unigrams + bigrams): the term frequencies in its windows, added up."""
-        frequencies = self.of_windows.astype(np.float64)
-        frequencies.data = term_frequency(how, self.of_windows.data)
-        return sparse.csr_matrix(self.texts @ frequencies)
-
-
-@dataclass(frozen=True, eq=False)
-class NgramFeatures:
-    """Which n-grams of texts count, and for how much; labels have no part in it."""
-
-    unigrams: Indices
-    """(unigrams,) token ids, rising."""
-    bigrams: Indices
-    """(bigrams,) codes, rising; see `tokens.bigrams.bigram_codes`."""
-    vocab_size: int
-    """That the codes are made with."""
-    idf: npt.NDArray[np.float64]
-    """(unigrams + bigrams,); 0 for unigrams that count for their characters alone."""
-    characters: sparse.csr_matrix
-    """(unigrams + bigrams, character n-grams), what one occurrence adds to each; perhaps there are none."""
-
-    @classmethod
-    def of(
-        cls, sequences: EncodedTexts, vocab_size: int, classes: int, characters: sparse.csr_matrix | None = None
-    ) -> "NgramFeatures":
-        """Those of some texts: all unigrams, the bigrams that recur, and perhaps character n-grams.
-
-        In the training texts the squares of character n-grams add up to no more than those of unigrams and bigrams do.
-
-        Args:
-            sequences: the texts.
-            vocab_size: of their vocabulary.
-            classes: how many are to be told apart.
-            characters: (vocab_size or fewer, character n-grams), see `tokens.characters`; of no count when None.
-        """
-        most = max(1, _MOST_WEIGHTS // classes)
-        counts = np.zeros(vocab_size, np.int64)
-        for ids, real in in_chunks(sequences):
-            counts += np.bincount(ids[:, 1:-1][real[:, 2:]], minlength=vocab_size)
-        known = counts > 0
-        if characters is not None:
-            known[: characters.shape[0]] |= characters.getnnz(axis=1) > 0
-        by_count = np.argsort(-np.where(known, counts, -1), kind="stable")
-        unigrams = np.sort(by_count[: min(most, np.count_nonzero(known))])
-        left = min(MOST_BIGRAMS, most - len(unigrams))
-        bigrams = frequent_bigrams(sequences, vocab_size, min_count=BIGRAM_MIN_COUNT, most=left)
-        listed = len(unigrams) + len(bigrams)
-        unweighted = cls(unigrams, bigrams, vocab_size, np.ones(listed), sparse.csr_matrix((listed, 0)))
-        frequencies = unweighted.count(sequences).tf("sublinear")
-        of_tokens = replace(unweighted, idf=_idf(frequencies))
-        if characters is None:
-            return of_tokens
-        further = vocab_size + len(bigrams) - characters.shape[0]
-        padded = sparse.vstack([characters, sparse.csr_matrix((further, characters.shape[1]))]).tocsr()
-        rows = np.concatenate([unigrams, vocab_size + np.arange(len(bigrams))])
-        return of_tokens._with_characters(padded[rows], frequencies, most)
-
-    def count(self, sequences: EncodedTexts) -> NgramCounts:
-        """Count them in texts."""
-        rows, columns, windows = list[Indices](), list[Indices](), 0
-        for ids, real in in_chunks(sequences):
-            of_bigrams = look_up(self.bigrams, bigram_codes(ids, self.vocab_size))
-            for found, before in ((look_up(self.unigrams, ids), 0), (of_bigrams, len(self.unigrams))):
-                row, position = np.nonzero(real & (found > 0))
-                rows.append(row + windows)
-                columns.append(found[row, position] - 1 + before)
-            windows += len(ids)
-        row, column = np.concatenate(rows), np.concatenate(columns)
-        counts = sparse.csr_matrix((np.ones(len(row), np.int64), (row, column)), shape=(windows, len(self.idf)))
-        texts = np.repeat(np.arange(len(sequences.windows)), sequences.windows)
-        return NgramCounts(counts, sparse.csr_matrix((np.ones(windows), (texts, np.arange(windows)))))
-
-    def matrix(self, counts: NgramCounts, tf: TermFrequency) -> sparse.csr_matrix:
-        """Texts in these features: (texts, unigrams + bigrams + character n-grams)."""
-        frequencies = counts.tf(tf)
-        norm = np.sqrt(frequencies @ self._squares + NORM_EPSILON)
-        features = sparse.hstack([frequencies @ sparse.diags(self.idf), frequencies @ self.characters])
-        return sparse.csr_matrix(sparse.diags(1 / norm) @ features)
-
-    def classifier(
-        self, weights: npt.NDArray[np.float64], bias: npt.NDArray[np.float64], vote: NgramVote, positions: int
-    ) -> NgramClassifier:
-        """One for windows of at most so many positions; of the vote, temperature and tf count.
-
-        Args:
-            weights: (classes, unigrams + bigrams + character n-grams).
-            bias: (classes,).
-            vote: how it votes.
-            positions: of a window.
-        """
-        of_tokens, of_characters = np.split(weights / vote.temperature, [len(self.idf)], axis=1)
-        of_one = (of_tokens * self.idf).T + self.characters @ of_characters.T
-        norms = np.sqrt(self._squares)
-        counted = np.flatnonzero(norms[: len(self.unigrams)])
-        of_bigrams = slice(len(self.unigrams), None)
-        unigrams = NgramTables.of(self.unigrams[counted], of_one[counted], norms[counted])
-        bigrams = NgramTables.of(self.bigrams, of_one[of_bigrams], norms[of_bigrams])
-        shares = share_of_tf(vote.tf, positions)[:, None].astype(np.float32)
-        return NgramClassifier(unigrams, bigrams, (bias / vote.temperature).astype(np.float32), self.vocab_size, shares)
-
-    @property
-    def _squares(self) -> npt.NDArray[np.float64]:
-        """(unigrams + bigrams,) what one occurrence adds to the square of a text's norm."""
-        return np.asarray(self.idf**2 + np.asarray(self.characters.power(2).sum(axis=1)).ravel())
-
-    def _with_characters(
-        self, characters: sparse.csr_matrix, frequencies: sparse.csr_matrix, most: int
-    ) -> "NgramFeatures":
-        """With character n-grams, counts of them (unigrams + bigrams, n), of those the `most` in the most texts."""
-        frequencies_of_characters = frequencies @ characters
-        texts_with = frequencies_of_characters.getnnz(axis=0)
-        kept = np.sort(np.argsort(-texts_with, kind="stable")[: min(most, np.count_nonzero(texts_with))])
-        weighed = characters[:, kept] @ sparse.diags(_idf(frequencies_of_characters[:, kept]))
-        squares = np.asarray(weighed.power(2).sum(axis=1)).ravel()
-        of_tokens, of_characters = (frequencies @ x for x in (self.idf**2, squares))
-        share = min(1.0, np.sqrt(of_tokens.sum() / max(of_characters.sum(), NORM_EPSILON)))
-        return replace(self, characters=sparse.csr_matrix(weighed * share))
-
-
-def _idf(frequencies: sparse.csr_matrix) -> npt.NDArray[np.float64]:
-    """(features,) of term frequencies (texts, features); 0 of what no text has."""
-    texts_with = frequencies.getnnz(axis=0)
-    return np.where(texts_with, np.log((1 + frequencies.shape[0]) / (1 + texts_with)) + 1, 0.0)
+_Weighed = tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None]
 
 
 def fit_ngram_classifier(
@@ -211,7 +73,7 @@ def fit_ngram_classifier(
     characters = character_ngrams(tokenizer) if chosen.characters else None
     features = NgramFeatures.of(sequences, vocabulary_size(shape, tokenizer), len(task.labels), characters)
     matrix, every = features.matrix(features.count(sequences), chosen.tf), np.arange(len(task.train))
-    fitted = _fit(matrix, task.train.labels, len(task.labels), chosen.C, seed, _weighed(weights, every))
+    fitted = _fit(matrix, task.train.labels, len(task.labels), chosen, seed, _weighed(weights, every))
     return features.classifier(*fitted, chosen, positions)
 
 
@@ -256,25 +118,25 @@ def score_held_out(
                 if slow:
                     found[fit] = np.zeros((len(rows), len(task.labels)))
                     continue
-                coefficients, bias = _fit(matrix, labels, len(task.labels), fit.C, seed, weighed)
+                coefficients, bias = _fit(matrix, labels, len(task.labels), fit, seed, weighed)
                 found[fit] = scored @ coefficients.T + bias
                 progress.update(len(found))
     progress.finish()
     return np.stack([found[fit] for fit in NGRAM_FITS])
 
 
-def _weighed(weights: Weights | None, rows: Indices) -> tuple[dict[int, float] | None, npt.NDArray[np.float64] | None]:
-    """Weights of classes and of some texts as scikit-learn takes them."""
-    return (None, None) if weights is None else (dict(enumerate(weights.of_labels.tolist())), weights.of_samples[rows])
+def _weighed(weights: Weights | None, rows: Indices) -> _Weighed:
+    """Weights of classes and of some texts; None where all count alike."""
+    return (None, None) if weights is None else (weights.of_labels, weights.of_samples[rows])
 
 
 def _fit(
     matrix: sparse.csr_matrix,
     labels: npt.NDArray[np.int64],
     classes: int,
-    regularisation: float,
+    how: NgramFit | NgramVote,
     seed: int,
-    weighed: tuple[dict[int, float] | None, npt.NDArray[np.float64] | None] = (None, None),
+    weighed: _Weighed = (None, None),
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """One-vs-rest weights (classes, features) and bias (classes,)."""
     weights, bias = np.zeros((classes, matrix.shape[1])), np.full(classes, _NO_EXAMPLE)
@@ -287,20 +149,65 @@ def _fit(
         if labels.ndim == 1 and len(np.unique(labels)) < 2:
             return weights, bias
     order = int(numpy_generator(seed, "n-gram classifier").integers(2**31))
-    if labels.ndim == 2:
-        for label, present in enumerate(labels.T):
-            if present.all():
-                bias[label] = -_NO_EXAMPLE
-            elif present.any():
-                machine = _machine(matrix, present, regularisation, order, None, of_texts)
-                weights[label], bias[label] = machine.coef_[0], machine.intercept_[0]
+    if labels.ndim == 1 and not how.log_count_ratio:
+        machine = _machine(matrix, labels, how.C, order, of_texts, of_classes)
+        coefficients, intercepts = machine.coef_, machine.intercept_
+        if len(machine.classes_) == 2:
+            coefficients, intercepts = (np.concatenate([-x, x]) for x in (coefficients, intercepts))
+        weights[machine.classes_], bias[machine.classes_] = coefficients, intercepts
         return weights, bias
-    machine = _machine(matrix, labels, regularisation, order, of_classes, of_texts)
-    coefficients, intercepts = machine.coef_, machine.intercept_
-    if len(machine.classes_) == 2:
-        coefficients, intercepts = (np.concatenate([-x, x]) for x in (coefficients, intercepts))
-    weights[machine.classes_], bias[machine.classes_] = coefficients, intercepts
+    if of_classes is not None:
+        of_texts = of_classes[labels] if of_texts is None else of_classes[labels] * of_texts
+    every = labels.T > 0 if labels.ndim == 2 else np.arange(classes)[:, None] == labels
+    ratios = _Ratios.of(matrix, of_texts) if how.log_count_ratio else None
+    for label, present in enumerate(every):
+        if present.all():
+            bias[label] = -_NO_EXAMPLE
+        elif present.any():
+            scale = np.ones(matrix.shape[1]) if ratios is None else ratios.scale(present)
+            scaled = sparse.csr_matrix(
+                (matrix.data * scale[matrix.indices], matrix.indices, matrix.indptr), matrix.shape
+            )
+            machine = _machine(scaled, present, how.C, order, of_texts)
+            weights[label], bias[label] = machine.coef_[0] * scale, machine.intercept_[0]
     return weights, bias
+
+
+@dataclass(frozen=True, eq=False)
+class _Ratios:
+    """What features count for where one class is asked for."""
+
+    has: sparse.csr_matrix
+    """(texts, features), how much each text with a feature counts."""
+    squares: npt.NDArray[np.float64]
+    """(features,), of all texts."""
+
+    @classmethod
+    def of(cls, matrix: sparse.csr_matrix, of_texts: npt.NDArray[np.float64] | None) -> "_Ratios":
+        """Those of some texts (texts, features), of which each counts so much; all alike when None."""
+        has = (matrix != 0).astype(np.float64)
+        has = has if of_texts is None else sparse.csr_matrix(sparse.diags(of_texts) @ has)
+        return cls(has, np.asarray(matrix.power(2).sum(axis=0)).ravel())
+
+    def scale(self, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+        """(features,): half the magnitude of each log-count ratio, and half their mean.
+
+        Texts keep the mean square of their norms, so that C means what it does elsewhere.
+
+        Args:
+            present: (texts,), which are of the class.
+        """
+        magnitudes = np.abs(self.log_count_ratio(present))
+        scale = _TRUST_IN_RATIOS * magnitudes + (1 - _TRUST_IN_RATIOS) * magnitudes.mean()
+        return np.asarray(scale * np.sqrt(self.squares.sum() / (self.squares @ scale**2)))
+
+    def log_count_ratio(self, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+        """(features,): log((p / |p|) / (q / |q|)); p and q are 1 + the texts with a feature, of a class and of others.
+
+        From Wang & Manning (2012), section 2, with their smoothing, and presence for counts.
+        """
+        p, q = (1 + self.has.T @ texts.astype(np.float64) for texts in (present, ~present))
+        return np.asarray(np.log(p / p.sum()) - np.log(q / q.sum()))
 
 
 def _machine(
@@ -308,9 +215,10 @@ def _machine(
     labels: npt.NDArray[np.int64],
     regularisation: float,
     order: int,
-    of_classes: dict[int, float] | None,
     of_texts: npt.NDArray[np.float64] | None,
+    of_classes: npt.NDArray[np.float64] | None = None,
 ) -> LinearSVC:
+    by_class = None if of_classes is None else dict(enumerate(of_classes.tolist()))
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        machine = LinearSVC(C=regularisation, dual=True, max_iter=_PASSES, random_state=order, class_weight=of_classes)
+        machine = LinearSVC(C=regularisation, dual=True, max_iter=_PASSES, random_state=order, class_weight=by_class)
         return machine.fit(matrix, labels, sample_weight=of_texts)
