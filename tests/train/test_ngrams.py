@@ -249,12 +249,15 @@ def test_a_class_without_examples_is_improbable(task, tokenizer):
     assert (scores[..., 2] == -1).all()
 
 
-def test_two_classes_and_texts_without_a_word(member, documents, tokenizer):
-    two = ngrams.fit_ngram_classifier(SHAPE, tokenizer, task_of(documents[:60], 2), VOTE, 0, "truncate")
-    np.testing.assert_allclose(two.bias[0], -two.bias[1])
+@pytest.mark.parametrize("log_count_ratio", [False, True])
+def test_two_classes_and_texts_without_a_word(member, documents, tokenizer, log_count_ratio):
+    how = replace(VOTE, log_count_ratio=log_count_ratio)
+    two = ngrams.fit_ngram_classifier(SHAPE, tokenizer, task_of(documents[:60], 2), how, 0, "truncate")
+    np.testing.assert_allclose(two.bias[0], -two.bias[1], atol=0.05 if log_count_ratio else 1e-7)
     nothing = Task("x", ("a", "b"), Examples(("", "", "", ""), np.array([0, 1, 0, 1])), task_of([]).test, "")
-    silent = ngrams.fit_ngram_classifier(SHAPE, tokenizer, nothing, VOTE, 0, "truncate")
+    silent = ngrams.fit_ngram_classifier(SHAPE, tokenizer, nothing, how, 0, "truncate")
     for classifier in (two, silent):
+        assert np.isfinite(classifier.bias).all()
         # The member has three classes, and what it says is not looked at.
         found = NumpyBackend([fold_member(member)], Voting("probability"), 1, None).forward(
             [batch_of(["", "red"], tokenizer)]

@@ -199,7 +199,9 @@ class _Ratios:
         """
         magnitudes = np.abs(self.log_count_ratio(present))
         scale = _TRUST_IN_RATIOS * magnitudes + (1 - _TRUST_IN_RATIOS) * magnitudes.mean()
-        return np.asarray(scale * np.sqrt(self.squares.sum() / (self.squares @ scale**2)))
+        scaled = self.squares @ scale**2
+        # Where no feature is more frequent in either, all count as they do without.
+        return np.asarray(scale * np.sqrt(self.squares.sum() / scaled)) if scaled else np.ones_like(scale)
 
     def log_count_ratio(self, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """(features,): log((p / |p|) / (q / |q|)); p and q are 1 + the texts with a feature, of a class and of others.
