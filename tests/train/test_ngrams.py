@@ -186,6 +186,7 @@ def test_log_count_ratios_are_those_of_naive_bayes():
     np.testing.assert_allclose(ngrams._Ratios.of(counts, None).log_count_ratio(present), expected)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("several", [False, True])
 def test_machines_see_features_by_their_log_count_ratios(task, tokenizer, several):
     sequences = EncodedTexts(task.train.texts, tokenizer, 32)
