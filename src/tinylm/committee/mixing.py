@@ -263,7 +263,7 @@ def _choose_vote(
     probabilities = [apply_temperature(s, t) for s, t in zip(ngram_scores, fitted, strict=True)]
     losses = [held_out.cross_entropy(p) for p in probabilities]
     best = min(range(len(losses)), key=lambda fit: held_out.mean(losses[fit]))
-    usual = next(NGRAM_FITS.index(fit) for fit in _USUAL_FITS if ngram_scores[NGRAM_FITS.index(fit)].any())
+    usual = next(fit for fit in map(NGRAM_FITS.index, _USUAL_FITS) if ngram_scores[fit].any())
     fit = best if held_out.is_clear(losses[usual] - losses[best], _STANDARD_ERRORS) else usual
     found = {0.0: alone}
     for weight in _NGRAM_WEIGHTS[1:]:

@@ -164,10 +164,7 @@ def _fit(
         if present.all():
             bias[label] = -_NO_EXAMPLE
         elif present.any():
-            scale = np.ones(matrix.shape[1]) if ratios is None else ratios.scale(present)
-            scaled = sparse.csr_matrix(
-                (matrix.data * scale[matrix.indices], matrix.indices, matrix.indptr), matrix.shape
-            )
+            scaled, scale = (matrix, 1.0) if ratios is None else ratios.scaled(matrix, present)
             machine = _machine(scaled, present, how.C, order, of_texts)
             weights[label], bias[label] = machine.coef_[0] * scale, machine.intercept_[0]
     return weights, bias
@@ -189,19 +186,26 @@ class _Ratios:
         has = has if of_texts is None else sparse.csr_matrix(sparse.diags(of_texts) @ has)
         return cls(has, np.asarray(matrix.power(2).sum(axis=0)).ravel())
 
-    def scale(self, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        """(features,): half the magnitude of each log-count ratio, and half their mean.
+    def scaled(
+        self, matrix: sparse.csr_matrix, present: npt.NDArray[np.bool_]
+    ) -> tuple[sparse.csr_matrix, npt.NDArray[np.float64]]:
+        """The texts for the machine of a class, and the scale (features,) that they were multiplied by.
 
-        Texts keep the mean square of their norms, so that C means what it does elsewhere.
+        It is half the magnitude of each log-count ratio, and half their mean. Texts keep the mean square of their
+        norms, so that C means what it does elsewhere.
 
         Args:
+            matrix: (texts, features), that of `of`.
             present: (texts,), which are of the class.
         """
         magnitudes = np.abs(self.log_count_ratio(present))
         scale = _TRUST_IN_RATIOS * magnitudes + (1 - _TRUST_IN_RATIOS) * magnitudes.mean()
-        scaled = self.squares @ scale**2
+        squares = self.squares @ scale**2
         # Where no feature is more frequent in either, all count as they do without.
-        return np.asarray(scale * np.sqrt(self.squares.sum() / scaled)) if scaled else np.ones_like(scale)
+        scale = scale * np.sqrt(self.squares.sum() / squares) if squares else np.ones_like(scale)
+        return sparse.csr_matrix(
+            (matrix.data * scale[matrix.indices], matrix.indices, matrix.indptr), matrix.shape
+        ), scale
 
     def log_count_ratio(self, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """(features,): log((p / |p|) / (q / |q|)); p and q are 1 + the texts with a feature, of a class and of others.
